@@ -1,0 +1,3 @@
+//! Carries a plan out. Makes no decisions.
+
+pub mod event;

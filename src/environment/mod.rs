@@ -1,0 +1,3 @@
+//! The environment file: text to `Environment`, and every mistake in it with its place.
+
+pub mod model;

@@ -1,0 +1,249 @@
+//! The environment file as it is written: what serde reads, nothing checked beyond types.
+//!
+//! Everything that `desired` may complain about later carries its place in the text (`Spanned`).
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// A text that may hold `{{…}}`, with its place.
+pub type Text = Spanned<String>;
+
+/// A value with its byte range in the file. A newtype over `toml::Spanned` so that it can have a JSON schema.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(transparent)]
+pub struct Spanned<T>(toml::Spanned<T>);
+
+impl<T> Spanned<T> {
+    /// The value.
+    pub fn get(&self) -> &T {
+        self.0.get_ref()
+    }
+
+    /// Its byte range in the file.
+    pub fn span(&self) -> std::ops::Range<usize> {
+        self.0.span()
+    }
+
+    /// A value that stands nowhere in the file: a default.
+    pub fn nowhere(value: T) -> Self {
+        Self(toml::Spanned::new(0..0, value))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Spanned<T> {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        T::schema_name()
+    }
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        T::json_schema(generator)
+    }
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+}
+
+/// One environment: `environments/<name>.toml`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Environment {
+    /// The host name that the system answers to. Without one, the machine's own address is used.
+    pub domain: Option<Text>,
+    /// Refuse `destroy` and everything that loses data.
+    #[serde(default)]
+    pub protect: bool,
+    /// The Docker network that every stack shares.
+    #[serde(default = "default_network")]
+    pub network: Text,
+    /// The machine: exactly one of the tables `[machine.local]`, …; the table names the provider.
+    pub machine: Spanned<Machine>,
+    /// A volume that survives a replacement of the machine; Docker's data lives on it.
+    pub data: Option<Data>,
+    /// Who gets in over SSH.
+    #[serde(default)]
+    pub access: Access,
+    /// Certificates.
+    pub tls: Option<Tls>,
+    /// Values for `{{vars.NAME}}`.
+    #[serde(default)]
+    pub vars: BTreeMap<String, Text>,
+    /// Secrets for `{{secrets.NAME}}` and for the stacks that ask for them.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, Spanned<SecretSource>>,
+    /// The Compose projects, by name: a built-in stack or a folder.
+    #[serde(default)]
+    pub stacks: BTreeMap<Spanned<String>, Stack>,
+    /// What is public: `"host/path"` or `"/path"` (on `domain`) to `"service:port"`.
+    #[serde(default)]
+    pub routes: BTreeMap<Spanned<String>, Text>,
+    /// Container images that no registry serves: `"name:tag"` to a `docker save` archive, sent over SSH.
+    #[serde(default)]
+    pub images: BTreeMap<Spanned<String>, Spanned<String>>,
+}
+
+fn default_network() -> Text {
+    Spanned::nowhere("provision".to_owned())
+}
+
+/// The machine's provider.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Machine {
+    /// A QEMU virtual machine on this computer.
+    Local(Local),
+}
+
+/// `[machine.local]`
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Local {
+    /// The base image: `debian-13`, a path (relative to this file), or an `https://` address with `sha512`.
+    #[serde(default = "default_image")]
+    pub image: Text,
+    /// The checksum of a downloaded image: 128 hexadecimal digits.
+    pub sha512: Option<Spanned<String>>,
+    /// Virtual processors.
+    #[serde(default = "default_cpus")]
+    pub cpus: Spanned<u32>,
+    /// Memory in GiB.
+    #[serde(default = "default_memory")]
+    pub memory_gib: Spanned<u32>,
+    /// Root disk in GiB.
+    #[serde(default = "default_disk")]
+    pub disk_gib: Spanned<u32>,
+    /// `auto`, `kvm`, `hvf` or `tcg`.
+    #[serde(default)]
+    pub acceleration: Acceleration,
+    /// Boot a kernel directly instead of the image's boot loader: faster under emulation.
+    pub boot: Option<Boot>,
+}
+
+fn default_image() -> Text {
+    Spanned::nowhere("debian-13".to_owned())
+}
+fn default_cpus() -> Spanned<u32> {
+    Spanned::nowhere(2)
+}
+fn default_memory() -> Spanned<u32> {
+    Spanned::nowhere(2)
+}
+fn default_disk() -> Spanned<u32> {
+    Spanned::nowhere(20)
+}
+
+/// How QEMU executes the guest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Acceleration {
+    /// KVM or HVF when it really runs a guest, otherwise emulation with a warning.
+    #[default]
+    Auto,
+    /// Linux's KVM.
+    Kvm,
+    /// Apple's hypervisor.
+    Hvf,
+    /// Emulation.
+    Tcg,
+}
+
+/// `[machine.local.boot]`
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Boot {
+    /// The kernel, relative to this file.
+    pub kernel: Spanned<String>,
+    /// The initial RAM disk, relative to this file.
+    pub initrd: Option<Spanned<String>>,
+    /// The kernel's command line.
+    #[serde(default)]
+    pub cmdline: String,
+}
+
+/// `[data]`
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// Size in GiB. It can grow, never shrink.
+    pub volume_gib: Spanned<u32>,
+}
+
+/// `[access]`
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Access {
+    /// Your own SSH key (private, or public with the private half in your agent). Without one a key is made and kept in
+    /// the encrypted bundle.
+    pub ssh_key: Option<Spanned<String>>,
+    /// More public keys that may log in (`ssh-ed25519 AAAA… name`).
+    #[serde(default)]
+    pub authorized_keys: Vec<Spanned<String>>,
+    /// A jump host, as ssh's `ProxyJump`; names of your own ssh_config work.
+    pub proxy_jump: Option<Spanned<String>>,
+}
+
+/// `[tls]`
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// Where certificates come from. Default: `internal` on a local machine, `acme` elsewhere.
+    pub mode: Option<Spanned<TlsMode>>,
+    /// The address that the certificate authority writes to.
+    pub email: Option<Text>,
+}
+
+/// Where certificates come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TlsMode {
+    /// Let's Encrypt.
+    Acme,
+    /// Let's Encrypt's staging service: no rate limits to speak of, not trusted by browsers.
+    AcmeStaging,
+    /// Caddy's own certificate authority.
+    Internal,
+}
+
+/// Where a secret's value comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum SecretSource {
+    /// Made once, this many letters and digits long, and kept in the encrypted bundle.
+    Generate(u16),
+    /// Read from an environment variable of the caller.
+    Env(String),
+    /// Read from a file, relative to the environment file; one trailing newline is dropped.
+    File(String),
+    /// The standard output of a command; one trailing newline is dropped.
+    Command(Vec<String>),
+}
+
+/// `[stacks.<name>]`: `path`, `env` and `scale` are ours, every other key is a parameter of the stack.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+pub struct Stack {
+    /// Your own folder with `compose.yaml`, relative to this file. Built-in stacks need none.
+    pub path: Option<Spanned<String>>,
+    /// Variables for the Compose file.
+    #[serde(default)]
+    pub env: BTreeMap<Spanned<String>, Text>,
+    /// Instances per service.
+    #[serde(default)]
+    pub scale: BTreeMap<Spanned<String>, Spanned<u32>>,
+    /// Parameters that the stack's `stack.toml` declares.
+    #[serde(flatten)]
+    pub parameters: BTreeMap<String, Parameter>,
+}
+
+/// The value of a stack's parameter.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Parameter {
+    /// A number.
+    Integer(i64),
+    /// Yes or no.
+    Boolean(bool),
+    /// A text.
+    Text(String),
+    /// Several texts.
+    List(Vec<String>),
+}

@@ -1,0 +1,21 @@
+//! Infrastructure as code for systems that live on one machine.
+//!
+//! ```text
+//! environment file --> Environment --> Desired ---+
+//!   (text)             (as written)    (valid)    |
+//! state store -------> State ---------------------+--> plan() --> Plan --> apply() --> State' + Outputs
+//! provider, host ----> Observed ------------------+    pure,              | events
+//!                      (read only)                     sync               +------> progress (bars | plain | JSON)
+//! ```
+//!
+//! Data flows one way; nothing on the right is known on the left. [`commands`] holds one file a command, and its
+//! `apply.rs` is the one function that shows the whole way.
+
+pub mod apply;
+pub mod environment;
+pub mod names;
+pub mod note;
+pub mod progress;
+pub mod remote;
+pub mod secret;
+pub mod state;

@@ -1,0 +1,1 @@
+//! Listens to events and shows them. Knows nothing else.

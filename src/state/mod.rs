@@ -1,0 +1,1 @@
+//! What is recorded between runs: the state, its lock, the encrypted bundle.
