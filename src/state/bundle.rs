@@ -1,0 +1,298 @@
+//! The secrets and private keys of one environment: one file encrypted to the person's [`Identity`], beside the state.
+//!
+//! `secrets.age` is an ordinary age file with JSON inside. It is replaced like the state is, and the one before stays as
+//! `secrets.age.bak`. An age file does not tell whom it is for, so `secrets.recipient` does, for the message to whoever
+//! has another identity. Plaintext is in memory only; our own buffers of it are wiped.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Read as _};
+use std::iter;
+use std::path::{Path, PathBuf};
+
+use age::{DecryptError, Decryptor};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use super::atomic;
+use super::identity::Identity;
+use crate::names::Lineage;
+use crate::secret::Secret;
+
+#[cfg(test)]
+mod tests;
+
+const FILE: &str = "secrets.age";
+const PREVIOUS: &str = "secrets.age.bak";
+const RECIPIENT: &str = "secrets.recipient";
+const VERSION: u32 = 1;
+
+/// The name of the environment's client key in [`Bundle::keys`]: a private key in OpenSSH's format.
+pub const CLIENT_KEY: &str = "ssh";
+
+/// The name of the first boot's host key in [`Bundle::keys`]: a private key in OpenSSH's format.
+pub const HOST_KEY: &str = "host";
+
+/// What an environment keeps secret.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bundle {
+    /// Generated secrets by their names in the environment file.
+    pub secrets: BTreeMap<String, Secret>,
+    /// Private keys: [`CLIENT_KEY`], [`HOST_KEY`].
+    pub keys: BTreeMap<String, Secret>,
+}
+
+/// Why a bundle was not read or written. Never quotes what is inside.
+#[derive(Debug, Error)]
+pub enum BundleError {
+    /// It is encrypted to somebody else.
+    #[error(
+        "failed to open the secrets {}: they are encrypted to {}, and the identity in {origin} is {given}",
+        path.display(), wanted.as_deref().unwrap_or("another identity")
+    )]
+    WrongIdentity {
+        /// The bundle.
+        path: PathBuf,
+        /// Whom it is for, when that is recorded.
+        wanted: Option<String>,
+        /// Whose identity was tried.
+        given: String,
+        /// Where that came from.
+        origin: String,
+    },
+    /// It is truncated or altered.
+    #[error("failed to open the secrets {}: the file is damaged ({what})", path.display())]
+    Damaged {
+        /// The bundle.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+        /// The bundle before it, when there is one.
+        previous: Option<PathBuf>,
+    },
+    /// A later version of the content.
+    #[error("failed to open the secrets {}: their version is {version}, and this build reads up to {VERSION}", path.display())]
+    Newer {
+        /// The bundle.
+        path: PathBuf,
+        /// Its version.
+        version: u32,
+    },
+    /// It belongs to another life of the environment.
+    #[error("refused the secrets {}: they belong to the lineage {found}, and the state to {expected}", path.display())]
+    OtherLineage {
+        /// The bundle.
+        path: PathBuf,
+        /// The state's.
+        expected: Lineage,
+        /// The bundle's.
+        found: Lineage,
+    },
+    /// They cannot be encrypted.
+    #[error("failed to encrypt the secrets")]
+    Encrypt(#[source] age::EncryptError),
+    /// The operating system refused.
+    #[error("failed to {what} the secrets {}", path.display())]
+    File {
+        /// `read` or `write`.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        why: io::Error,
+    },
+}
+
+impl BundleError {
+    /// What the person can do.
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::WrongIdentity { .. } => {
+                "ask whoever made the environment for that identity, and set PROVISION_IDENTITY_FILE to its file"
+                    .to_owned()
+            }
+            Self::Damaged {
+                path,
+                previous: Some(previous),
+                ..
+            } => format!(
+                "restore the one before with `cp {} {}`",
+                previous.display(),
+                path.display()
+            ),
+            Self::Damaged { path, .. } => format!(
+                "bring back a copy of {}: there is no {PREVIOUS} beside it",
+                path.display()
+            ),
+            Self::Newer { .. } => "upgrade provision".to_owned(),
+            Self::OtherLineage { path, .. } => {
+                format!("bring {} and the state of the same backup together", path.display())
+            }
+            Self::Encrypt(_) => "run the command again".to_owned(),
+            Self::File { path, .. } => format!(
+                "check that {} is yours to read and write, and that there is room",
+                path.parent().unwrap_or(path).display()
+            ),
+        }
+    }
+}
+
+/// The bundle of one environment on this computer.
+#[derive(Debug, Clone)]
+pub struct BundleStore {
+    folder: PathBuf,
+    lineage: Lineage,
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    version: u32,
+    lineage: &'a Lineage,
+    secrets: &'a BTreeMap<String, Secret>,
+    keys: &'a BTreeMap<String, Secret>,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    version: u32,
+}
+
+#[derive(Deserialize)]
+struct Content {
+    lineage: Lineage,
+    #[serde(default)]
+    secrets: BTreeMap<String, Secret>,
+    #[serde(default)]
+    keys: BTreeMap<String, Secret>,
+}
+
+impl BundleStore {
+    /// The bundle in an environment's folder, for the life that `lineage` names. Nothing is read or made.
+    pub fn new(folder: &Path, lineage: &Lineage) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            lineage: lineage.clone(),
+        }
+    }
+
+    /// The encrypted file.
+    pub fn path(&self) -> PathBuf {
+        self.folder.join(FILE)
+    }
+
+    /// Opens the bundle. `None` when there is none yet.
+    ///
+    /// # Errors
+    /// When it cannot be read, is damaged, or belongs to another identity or another lineage.
+    pub fn load(&self, identity: &Identity) -> Result<Option<Bundle>, BundleError> {
+        let path = self.path();
+        let sealed = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(why) => {
+                return Err(BundleError::File {
+                    what: "read",
+                    path,
+                    why,
+                });
+            }
+        };
+        let plain = open(identity, &sealed).map_err(|why| match why {
+            DecryptError::NoMatchingKeys => BundleError::WrongIdentity {
+                path: path.clone(),
+                wanted: self.recorded_recipient(),
+                given: identity.recipient(),
+                origin: identity.origin().to_owned(),
+            },
+            why => self.damaged(why.to_string()),
+        })?;
+        // serde_json's messages quote values, and these are secrets: only the place may be told.
+        let undecodable = |why: serde_json::Error| {
+            self.damaged(format!("its content at line {}, column {}", why.line(), why.column()))
+        };
+        let Header { version } = serde_json::from_slice(&plain).map_err(undecodable)?;
+        if version > VERSION {
+            return Err(BundleError::Newer { path, version });
+        }
+        let Content { lineage, secrets, keys } = serde_json::from_slice(&plain).map_err(undecodable)?;
+        if lineage != self.lineage {
+            return Err(BundleError::OtherLineage {
+                path,
+                expected: self.lineage.clone(),
+                found: lineage,
+            });
+        }
+        Ok(Some(Bundle { secrets, keys }))
+    }
+
+    /// Encrypts and replaces the bundle; the one before becomes `secrets.age.bak`.
+    ///
+    /// # Errors
+    /// When it cannot be encrypted or written; the one on disk is then as it was.
+    pub fn save(&self, bundle: &Bundle, identity: &Identity) -> Result<(), BundleError> {
+        let path = self.path();
+        let write = |why| BundleError::File {
+            what: "write",
+            path: path.clone(),
+            why,
+        };
+        let plain = encode(bundle, &self.lineage).map_err(|e| write(e.into()))?;
+        let sealed = age::encrypt(&identity.key().to_public(), &plain).map_err(BundleError::Encrypt)?;
+
+        atomic::make_folder(&self.folder).map_err(write)?;
+        let recipient = format!("{}\n", identity.recipient());
+        atomic::write(&self.folder.join(RECIPIENT), recipient.as_bytes(), atomic::PRIVATE).map_err(write)?;
+        match fs::read(&path) {
+            Ok(previous) => {
+                atomic::write(&self.folder.join(PREVIOUS), &previous, atomic::PRIVATE).map_err(write)?;
+            }
+            Err(why) if why.kind() == io::ErrorKind::NotFound => {}
+            Err(why) => return Err(write(why)),
+        }
+        atomic::write(&path, &sealed, atomic::PRIVATE).map_err(write)
+    }
+
+    fn recorded_recipient(&self) -> Option<String> {
+        let text = fs::read_to_string(self.folder.join(RECIPIENT)).ok()?;
+        let line = text.trim();
+        line.starts_with("age1").then(|| line.to_owned())
+    }
+
+    fn damaged(&self, what: String) -> BundleError {
+        let previous = self.folder.join(PREVIOUS);
+        BundleError::Damaged {
+            path: self.path(),
+            what,
+            previous: previous.is_file().then_some(previous),
+        }
+    }
+}
+
+/// The plaintext, in a buffer large enough that no half-filled one is left behind in memory.
+fn encode(bundle: &Bundle, lineage: &Lineage) -> serde_json::Result<Zeroizing<Vec<u8>>> {
+    /// The longest that JSON makes of one byte: `\u0000`.
+    const ESCAPED: usize = 6;
+    const AROUND: usize = 16;
+    let values = bundle.secrets.iter().chain(&bundle.keys);
+    let length = values.map(|(name, value)| (name.len() + value.expose().len()) * ESCAPED + AROUND);
+    let mut plain = Zeroizing::new(Vec::with_capacity(256 + length.sum::<usize>()));
+    let content = Written {
+        version: VERSION,
+        lineage,
+        secrets: &bundle.secrets,
+        keys: &bundle.keys,
+    };
+    serde_json::to_writer(&mut *plain, &content)?;
+    Ok(plain)
+}
+
+fn open(identity: &Identity, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, DecryptError> {
+    let decryptor = Decryptor::new_buffered(sealed)?;
+    let mut reader = decryptor.decrypt(iter::once(identity.key() as _))?;
+    // The plaintext is shorter than its file, so that this buffer never moves.
+    let mut plain = Zeroizing::new(Vec::with_capacity(sealed.len() + 64));
+    reader.read_to_end(&mut plain)?;
+    Ok(plain)
+}

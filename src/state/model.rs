@@ -1,0 +1,174 @@
+//! The state, version 1: what was asked for and what came of it, address by address.
+//!
+//! The shape is frozen: a later version reads it for ever (fixtures in `tests/state`). Fields of version 1 that this
+//! build does not know are ignored. No secret is ever in here; see [`super::bundle`].
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::names::{Address, Endpoint, EnvironmentName, Lineage};
+
+/// The version that this build writes, and the newest it reads.
+pub const VERSION: u32 = 1;
+
+/// Who writes states in this build: `provision <version>`.
+pub const WRITER: &str = concat!("provision ", env!("CARGO_PKG_VERSION"));
+
+/// The record of one environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// The version of the shape.
+    pub version: u32,
+    /// Counts the writes. A writer that loaded another number than the one on disk is refused.
+    pub serial: u64,
+    /// The identity of this life of the environment.
+    pub lineage: Lineage,
+    /// Whose state it is.
+    pub environment: EnvironmentName,
+    /// The build that wrote it last; see [`WRITER`].
+    pub written_by: String,
+    /// Everything that is meant, made, or being removed.
+    #[serde(default)]
+    pub resources: BTreeMap<Address, Record>,
+    /// What `provision output` prints.
+    #[serde(default)]
+    pub outputs: BTreeMap<String, String>,
+}
+
+/// One resource.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// How far it came.
+    pub status: Status,
+    /// The provider's identifier, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// What was asked for. Structure is in dotted names.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, String>,
+    /// What we were told.
+    #[serde(default)]
+    pub facts: BTreeMap<String, String>,
+    /// When the record was last changed.
+    pub changed_at: Timestamp,
+}
+
+/// How far a resource came. A record that is not [`Status::Present`] belongs to a step that has not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// A step to make or change it was begun: it may or may not be as its attributes say.
+    Intended,
+    /// It is there, as its attributes say.
+    Present,
+    /// A step to remove it was begun: it may or may not be gone.
+    Removing,
+}
+
+impl State {
+    /// The state of an environment that has nothing yet. It is on no disk: its serial is 0.
+    pub fn new(environment: EnvironmentName, lineage: Lineage) -> Self {
+        Self {
+            version: VERSION,
+            serial: 0,
+            lineage,
+            environment,
+            written_by: WRITER.to_owned(),
+            resources: BTreeMap::new(),
+            outputs: BTreeMap::new(),
+        }
+    }
+
+    /// The record of an address.
+    pub fn record(&self, address: &Address) -> Option<&Record> {
+        self.resources.get(address)
+    }
+
+    /// Records that a step to make or change a resource begins. Identifier and facts stay: they may still be true, and
+    /// they are what is needed to find the thing again.
+    pub fn intend(&mut self, address: &Address, attributes: BTreeMap<String, String>, now: Timestamp) {
+        let record = self.entry(address, Status::Intended, now);
+        record.status = Status::Intended;
+        record.attributes = attributes;
+        record.changed_at = now;
+    }
+
+    /// Records that a resource is there, replacing all that was recorded of it.
+    pub fn present(
+        &mut self,
+        address: &Address,
+        id: Option<String>,
+        attributes: BTreeMap<String, String>,
+        facts: BTreeMap<String, String>,
+        now: Timestamp,
+    ) {
+        let record = Record {
+            status: Status::Present,
+            id,
+            attributes,
+            facts,
+            changed_at: now,
+        };
+        self.resources.insert(address.clone(), record);
+    }
+
+    /// Records that a step to remove a resource begins. Nothing happens when there is no record of it.
+    pub fn removing(&mut self, address: &Address, now: Timestamp) {
+        if let Some(record) = self.resources.get_mut(address) {
+            record.status = Status::Removing;
+            record.changed_at = now;
+        }
+    }
+
+    /// Records that a resource is gone, and returns what was known of it.
+    pub fn remove(&mut self, address: &Address) -> Option<Record> {
+        self.resources.remove(address)
+    }
+
+    /// Where the machine is reached, when that is known: the facts of `machine.instance`.
+    pub fn endpoint(&self) -> Option<Endpoint> {
+        let facts = &self.record(&Address::MachineInstance)?.facts;
+        let port = |name: &str| facts.get(name)?.parse().ok();
+        Some(Endpoint {
+            address: facts.get("address")?.parse().ok()?,
+            ssh: port("port.ssh")?,
+            http: port("port.http")?,
+            https: port("port.https")?,
+        })
+    }
+
+    /// Records where the machine is reached, beside the other facts of `machine.instance`.
+    pub fn set_endpoint(&mut self, endpoint: &Endpoint, now: Timestamp) {
+        let record = self.entry(&Address::MachineInstance, Status::Intended, now);
+        record.facts.append(&mut endpoint_facts(endpoint));
+        record.changed_at = now;
+    }
+
+    fn entry(&mut self, address: &Address, status: Status, now: Timestamp) -> &mut Record {
+        self.resources.entry(address.clone()).or_insert_with(|| Record {
+            status,
+            id: None,
+            attributes: BTreeMap::new(),
+            facts: BTreeMap::new(),
+            changed_at: now,
+        })
+    }
+}
+
+/// An endpoint as the facts that [`State::endpoint`] reads.
+pub fn endpoint_facts(endpoint: &Endpoint) -> BTreeMap<String, String> {
+    let Endpoint {
+        address,
+        ssh,
+        http,
+        https,
+    } = endpoint;
+    BTreeMap::from([
+        ("address".to_owned(), address.to_string()),
+        ("port.ssh".to_owned(), ssh.to_string()),
+        ("port.http".to_owned(), http.to_string()),
+        ("port.https".to_owned(), https.to_string()),
+    ])
+}
