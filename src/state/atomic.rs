@@ -37,12 +37,16 @@ pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
 
 fn place(path: &Path) -> io::Result<(&Path, String)> {
     match (path.parent(), path.file_name()) {
-        (Some(folder), Some(name)) => Ok((folder, format!(".tmp-{}-", name.to_string_lossy()))),
+        (Some(folder), Some(name)) => Ok((folder, format!("{TEMPORARY}{}-", name.to_string_lossy()))),
         _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "the path names no file")),
     }
 }
 
-fn sweep(folder: &Path, prefix: &str) -> io::Result<()> {
+/// What a temporary file's name begins with.
+pub(super) const TEMPORARY: &str = ".tmp-";
+
+/// Removes the files whose names begin with `prefix`.
+pub(super) fn sweep(folder: &Path, prefix: &str) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         if entry.file_name().to_string_lossy().starts_with(prefix) {

@@ -156,3 +156,68 @@ impl KnownHosts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::keys::SshKey;
+    use super::*;
+
+    fn key() -> PublicKey {
+        SshKey::generate("root@image").unwrap().public_openssh.parse().unwrap()
+    }
+
+    fn pinned(folder: &Path, byte: u8) -> KnownHosts {
+        KnownHosts::new(folder, &"demo".parse().unwrap(), &Lineage::from_bytes([byte; 16]))
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_believes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let hosts = pinned(folder.path(), 7);
+        assert_eq!(hosts.alias(), "demo-07070707");
+        assert!(hosts.keys().unwrap().is_empty());
+        hosts.remove(&key()).unwrap();
+        assert!(!hosts.path().exists());
+    }
+
+    #[test]
+    fn a_key_is_rotated_by_adding_and_removing() {
+        let folder = tempfile::tempdir().unwrap();
+        let hosts = pinned(&folder.path().join("demo"), 7);
+        let (old, new) = (key(), key());
+        hosts.set(std::slice::from_ref(&old)).unwrap();
+        hosts.add(&new).unwrap();
+        hosts.add(&new).unwrap();
+        assert_eq!(hosts.keys().unwrap(), [old.without_comment(), new.without_comment()]);
+        hosts.remove(&old).unwrap();
+        assert_eq!(
+            fs::read_to_string(hosts.path()).unwrap(),
+            format!("demo-07070707 {}\n", new.without_comment())
+        );
+        hosts.set(std::slice::from_ref(&old)).unwrap();
+        assert_eq!(hosts.keys().unwrap(), [old.without_comment()]);
+    }
+
+    #[test]
+    fn lines_of_others_stay_as_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let (hosts, other) = (pinned(folder.path(), 7), pinned(folder.path(), 8));
+        fs::write(hosts.path(), "# by hand\n").unwrap();
+        let theirs = key();
+        other.set(std::slice::from_ref(&theirs)).unwrap();
+        hosts.set(&[key()]).unwrap();
+        hosts.set(&[]).unwrap();
+        assert_eq!(
+            fs::read_to_string(hosts.path()).unwrap(),
+            format!("# by hand\ndemo-08080808 {}\n", theirs.without_comment())
+        );
+    }
+
+    #[test]
+    fn a_damaged_line_is_told_by_its_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let hosts = pinned(folder.path(), 7);
+        fs::write(hosts.path(), "# x\ndemo-07070707 ssh-ed25519 AAAA\n").unwrap();
+        assert!(matches!(hosts.keys(), Err(KnownHostsError::Line { line: 2, .. })));
+    }
+}

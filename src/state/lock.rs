@@ -266,7 +266,8 @@ impl Lock {
     }
 
     /// Renews the lease from a task of its own until the handle is dropped or the lock is lost. A renewal that fails for
-    /// another reason is tried again at the next beat; [`Lock::verify`] tells when none succeeded in time.
+    /// another reason is tried again at the next beat; [`Lock::verify`] tells when none succeeded in time. Only within a
+    /// tokio runtime.
     pub fn heartbeat(&self) -> Heartbeat {
         self.heartbeat_every(HEARTBEAT)
     }

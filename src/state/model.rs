@@ -172,3 +172,63 @@ pub fn endpoint_facts(endpoint: &Endpoint) -> BTreeMap<String, String> {
         ("port.https".to_owned(), https.to_string()),
     ])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> Timestamp {
+        "2026-11-21T10:00:00Z".parse().unwrap()
+    }
+
+    fn text(key: &str, value: &str) -> BTreeMap<String, String> {
+        BTreeMap::from([(key.to_owned(), value.to_owned())])
+    }
+
+    #[test]
+    fn an_intent_keeps_what_finds_the_thing_again() {
+        let mut state = State::new("demo".parse().unwrap(), Lineage::from_bytes([1; 16]));
+        let address = Address::MachineInstance;
+        state.intend(&address, text("cpus", "1"), now());
+        assert_eq!(state.record(&address).unwrap().id, None);
+        state.present(
+            &address,
+            Some("i-1".to_owned()),
+            text("cpus", "1"),
+            text("zone", "a"),
+            now(),
+        );
+        state.intend(&address, text("cpus", "2"), now());
+        assert_eq!(
+            state.record(&address).unwrap(),
+            &Record {
+                status: Status::Intended,
+                id: Some("i-1".to_owned()),
+                attributes: text("cpus", "2"),
+                facts: text("zone", "a"),
+                changed_at: now(),
+            }
+        );
+        state.removing(&address, now());
+        assert_eq!(state.record(&address).unwrap().status, Status::Removing);
+        assert!(state.remove(&address).is_some());
+        state.removing(&address, now());
+        assert!(state.resources.is_empty());
+    }
+
+    #[test]
+    fn an_endpoint_is_read_as_it_was_set() {
+        let mut state = State::new("demo".parse().unwrap(), Lineage::from_bytes([1; 16]));
+        assert_eq!(state.endpoint(), None);
+        let mut endpoint = Endpoint::standard("127.77.1.2".parse().unwrap());
+        endpoint.https = 8443;
+        let address = Address::MachineInstance;
+        state.present(&address, None, BTreeMap::new(), text("zone", "a"), now());
+        assert_eq!(state.endpoint(), None);
+        state.set_endpoint(&endpoint, now());
+        assert_eq!(state.endpoint(), Some(endpoint.clone()));
+        assert_eq!(state.record(&address).unwrap().facts.len(), 5);
+        state.present(&address, None, BTreeMap::new(), endpoint_facts(&endpoint), now());
+        assert_eq!(state.endpoint(), Some(endpoint));
+    }
+}

@@ -257,6 +257,8 @@ impl LocalStore {
         let path = folder.join(format!("state-{serial}.json"));
         let write = || {
             atomic::make_folder(&folder)?;
+            // Each backup has another name, so that its own write clears nothing of those that were killed before.
+            atomic::sweep(&folder, atomic::TEMPORARY)?;
             atomic::write(&path, bytes, atomic::PRIVATE)?;
             for (_, old) in self.backups()?.into_iter().skip(BACKUPS_KEPT) {
                 fs::remove_file(old)?;

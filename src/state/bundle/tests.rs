@@ -1,1 +1,152 @@
+use std::os::unix::fs::PermissionsExt as _;
 
+use super::super::identity::Source;
+use super::super::keys::SshKey;
+use super::*;
+
+fn identity(folder: &Path, name: &str) -> Identity {
+    Identity::load_or_create_from(&Source::Default(folder.join(name)))
+        .unwrap()
+        .0
+}
+
+fn lineage() -> Lineage {
+    Lineage::from_bytes([7; 16])
+}
+
+fn bundle() -> Bundle {
+    let key = SshKey::generate("demo").unwrap();
+    Bundle {
+        secrets: BTreeMap::from([("POSTGRES_PASSWORD".to_owned(), Secret::new("hunter2-\"quoted\"\n"))]),
+        keys: BTreeMap::from([(CLIENT_KEY.to_owned(), key.private_openssh.clone())]),
+    }
+}
+
+#[test]
+fn what_is_saved_is_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let identity = identity(folder.path(), "identity");
+    let store = BundleStore::new(&folder.path().join("demo"), &lineage());
+    assert!(store.load(&identity).unwrap().is_none());
+    let bundle = bundle();
+    store.save(&bundle, &identity).unwrap();
+    assert_eq!(store.load(&identity).unwrap(), Some(bundle));
+    assert_eq!(fs::metadata(store.path()).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn no_file_holds_a_secret_in_the_clear() {
+    let folder = tempfile::tempdir().unwrap();
+    let identity = identity(folder.path(), "identity");
+    let inside = folder.path().join("demo");
+    let store = BundleStore::new(&inside, &lineage());
+    let bundle = bundle();
+    store.save(&bundle, &identity).unwrap();
+    store.save(&bundle, &identity).unwrap();
+    let names: Vec<_> = fs::read_dir(&inside)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    assert_eq!(names.len(), 3, "{names:?}");
+    for path in names {
+        let bytes = fs::read(&path).unwrap();
+        for needle in ["hunter2", "OPENSSH", "POSTGRES_PASSWORD", "AGE-SECRET"] {
+            assert!(
+                !bytes.windows(needle.len()).any(|window| window == needle.as_bytes()),
+                "{needle} in {}",
+                path.display()
+            );
+        }
+    }
+    assert!(!format!("{bundle:?}").contains("hunter2"));
+}
+
+#[test]
+fn the_plaintext_never_outgrows_its_buffer() {
+    let secrets = BTreeMap::from([("A".to_owned(), Secret::new("\u{1}".repeat(5000)))]);
+    let bundle = Bundle {
+        secrets,
+        ..Bundle::default()
+    };
+    let plain = encode(&bundle, &lineage()).unwrap();
+    assert!(plain.len() > 30_000);
+    let first_reserved = 256 + (1 + 5000) * 6 + 16;
+    assert_eq!(plain.capacity(), first_reserved);
+}
+
+#[test]
+fn the_wrong_identity_is_told_which_one_is_needed() {
+    let folder = tempfile::tempdir().unwrap();
+    let right = identity(folder.path(), "right");
+    let wrong = identity(folder.path(), "wrong");
+    let store = BundleStore::new(&folder.path().join("demo"), &lineage());
+    store.save(&bundle(), &right).unwrap();
+    let error = store.load(&wrong).unwrap_err();
+    let text = error
+        .to_string()
+        .replace(&folder.path().display().to_string(), "ROOT")
+        .replace(&right.recipient(), "age1right")
+        .replace(&wrong.recipient(), "age1wrong");
+    insta::assert_snapshot!(text, @"failed to open the secrets ROOT/demo/secrets.age: they are encrypted to age1right, and the identity in ROOT/wrong is age1wrong");
+    assert!(error.remedy().contains("PROVISION_IDENTITY_FILE"));
+}
+
+#[test]
+fn a_bundle_that_ends_at_any_byte_or_is_altered_is_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let identity = identity(folder.path(), "identity");
+    let store = BundleStore::new(&folder.path().join("demo"), &lineage());
+    store.save(&bundle(), &identity).unwrap();
+    store.save(&bundle(), &identity).unwrap();
+    let sealed = fs::read(store.path()).unwrap();
+    let mut tried = 0;
+    for length in (0..sealed.len()).step_by(11).chain([sealed.len() - 1]) {
+        fs::write(store.path(), &sealed[..length]).unwrap();
+        let error = store.load(&identity).unwrap_err();
+        assert!(
+            matches!(error, BundleError::Damaged { previous: Some(_), .. }),
+            "{length}: {error:?}"
+        );
+        assert!(error.remedy().contains("secrets.age.bak"));
+        tried += 1;
+    }
+    assert!(tried > 40, "{tried}");
+    let mut altered = sealed.clone();
+    *altered.last_mut().unwrap() ^= 1;
+    fs::write(store.path(), &altered).unwrap();
+    assert!(matches!(store.load(&identity), Err(BundleError::Damaged { .. })));
+
+    fs::copy(store.folder.join(PREVIOUS), store.path()).unwrap();
+    assert!(store.load(&identity).unwrap().is_some());
+}
+
+#[test]
+fn another_lifes_bundle_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let identity = identity(folder.path(), "identity");
+    let inside = folder.path().join("demo");
+    BundleStore::new(&inside, &lineage())
+        .save(&bundle(), &identity)
+        .unwrap();
+    let other = BundleStore::new(&inside, &Lineage::from_bytes([8; 16]));
+    assert!(matches!(other.load(&identity), Err(BundleError::OtherLineage { .. })));
+}
+
+#[test]
+fn content_that_cannot_be_decoded_is_not_quoted() {
+    let folder = tempfile::tempdir().unwrap();
+    let identity = identity(folder.path(), "identity");
+    let store = BundleStore::new(folder.path(), &lineage());
+    let content = r#"{"version":1,"lineage":"hunter2","secrets":"hunter2"}"#;
+    let sealed = age::encrypt(&identity.key().to_public(), content.as_bytes()).unwrap();
+    fs::write(store.path(), sealed).unwrap();
+    let error = store.load(&identity).unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+
+    let sealed = age::encrypt(&identity.key().to_public(), br#"{"version":2}"#).unwrap();
+    fs::write(store.path(), sealed).unwrap();
+    assert!(matches!(
+        store.load(&identity),
+        Err(BundleError::Newer { version: 2, .. })
+    ));
+}
