@@ -1,7 +1,7 @@
 //! One run at a time per environment: a lease that its holder renews, and that dies with its holder.
 //!
 //! The lock is the file `state.lock`: who holds it, why, and until when. It is compared and replaced under a
-//! [`super::guard`]. A lease that ran out, or whose process is dead, is taken over at once, so that neither `kill -9` nor
+//! `guard`. A lease that ran out, or whose process is dead, is taken over at once, so that neither `kill -9` nor
 //! a cancelled CI job ever needs a person. A holder that lost its lease (a laptop that slept) finds out at
 //! [`Lock::verify`]; what it still writes is refused by the state's serial.
 
