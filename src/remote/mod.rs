@@ -1,1 +1,24 @@
-//! SSH: what is run on a host, as values, and the one session that runs it.
+//! SSH: what is run on a host, as values ([`RemoteCommand`]), and the one session that runs it ([`Session`]).
+//!
+//! One connection a run: `ssh` is started once as a multiplexing master, every command is a channel of it. The host is
+//! recognised by the environment's own pinned keys before anything is sent, never by asking. Nothing here knows what
+//! the commands are for.
+
+pub mod archive;
+pub mod command;
+pub mod error;
+mod master;
+pub mod probe;
+mod reach;
+pub mod scripts;
+pub mod session;
+mod streams;
+pub mod target;
+
+pub use archive::{Archive, ArchiveEntry};
+pub use command::{RemoteCommand, Stdin};
+pub use error::SessionError;
+pub use probe::Probe;
+pub use scripts::Script;
+pub use session::{ConnectPolicy, Counts, Exit, Interactive, OnLine, Output, Pipe, Session};
+pub use target::{ClientKey, Target};

@@ -1,0 +1,36 @@
+//! The shell scripts that run on the host. Each is a file of its own below `scripts/`, compiled in.
+
+/// One of our scripts: its name for people and its text. It holds no secrets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Script {
+    name: &'static str,
+    text: &'static str,
+}
+
+impl Script {
+    /// Reads what is on the host and prints it as JSON; read by [`super::Probe`].
+    pub const PROBE: Self = Self::new("probe", include_str!("scripts/probe.sh"));
+    /// Takes a packed stack from stdin: `STACK DIGEST BYTES`.
+    pub const RECEIVE_STACK: Self = Self::new("receive-stack", include_str!("scripts/receive-stack.sh"));
+    /// Puts a received release in place: `STACK DIGEST`.
+    pub const ACTIVATE_STACK: Self = Self::new("activate-stack", include_str!("scripts/activate-stack.sh"));
+    /// Makes a kept release ready to be put in place again: `STACK DIGEST`.
+    pub const RESTORE_STACK: Self = Self::new("restore-stack", include_str!("scripts/restore-stack.sh"));
+    /// Waits for the first boot to get on: `SECONDS [LAST_PART]`.
+    pub const WAIT_FIRST_BOOT: Self = Self::new("wait-first-boot", include_str!("scripts/wait-first-boot.sh"));
+
+    /// Names a text.
+    pub const fn new(name: &'static str, text: &'static str) -> Self {
+        Self { name, text }
+    }
+
+    /// What people are told is running.
+    pub const fn name(self) -> &'static str {
+        self.name
+    }
+
+    /// The whole script.
+    pub const fn text(self) -> &'static str {
+        self.text
+    }
+}

@@ -1,0 +1,444 @@
+//! One connection to one host. The only user of the `openssh` crate.
+
+use std::io;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::command::{RemoteCommand, Stdin};
+use super::error::{SessionError, SshSaid};
+use super::master::{self, Failed, Files, Master};
+use super::reach::{self, Seen};
+use super::streams::{self, Feed};
+use super::target::Target;
+use crate::note::{Note, Say};
+
+pub use super::streams::{OnLine, Pipe};
+
+/// sshd allows ten sessions a connection (`MaxSessions`); one holds the connection open.
+const CONCURRENT: usize = 8;
+
+/// Linux runs no program with an argument longer than 128 KiB, and sshd passes the whole command as one.
+const LONGEST_COMMAND: usize = 128 * 1024 - 1;
+
+/// How much later than the host we give a command up.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// How long one look at the ssh port waits for an answer.
+const LOOK: Duration = Duration::from_secs(4);
+
+/// Pauses between looks at a port while a machine boots: short at first, then steady.
+const PAUSE_FIRST: Duration = Duration::from_millis(200);
+const PAUSE_LONGEST: Duration = Duration::from_secs(1);
+
+/// Pause after a refused login. OpenSSH 9.8 and later shuts out an address that fails more often than once in five
+/// seconds (`PerSourcePenalties`, authfail:5s, min:15s).
+const PAUSE_REFUSED: Duration = Duration::from_secs(6);
+
+/// How patiently to connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectPolicy {
+    /// Give up after this.
+    pub deadline: Duration,
+    /// The machine may be booting for the first time: look at the port before `ssh` is started, and take a refused key
+    /// for a user that does not exist yet. A wrong host key is final all the same.
+    pub first_contact: bool,
+}
+
+/// How often the host was asked, for `make bench`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// ssh connections made by this session: 1.
+    pub connections: u32,
+    /// Times `ssh` was started until that one stood.
+    pub attempts: u32,
+    /// Commands run. Each costs two round trips: open a channel, run in it.
+    pub commands: u32,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself.
+    Code(i32),
+    /// By a signal; the connection still stands.
+    Signal,
+}
+
+/// What a command left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// How it ended.
+    pub exit: Exit,
+    /// All of its standard output (its lines went to the callback instead, if there was one).
+    pub stdout: Vec<u8>,
+    /// The last 64 KiB of its standard error.
+    pub stderr: Vec<u8>,
+}
+
+impl Output {
+    /// Whether it ended with code 0.
+    pub fn success(&self) -> bool {
+        self.exit == Exit::Code(0)
+    }
+
+    /// The exit code, when it ended by itself.
+    pub fn code(&self) -> Option<i32> {
+        match self.exit {
+            Exit::Code(code) => Some(code),
+            Exit::Signal => None,
+        }
+    }
+
+    /// The last lines of standard error, for people.
+    pub fn stderr_tail(&self) -> String {
+        let text = String::from_utf8_lossy(&self.stderr);
+        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        lines[lines.len().saturating_sub(12)..].join("\n")
+    }
+
+    /// The output of a command that has to succeed.
+    ///
+    /// # Errors
+    /// [`SessionError::CommandFailed`] with the exit code and the last lines of standard error.
+    pub fn checked(self, command: &RemoteCommand) -> Result<Self, SessionError> {
+        if self.success() {
+            return Ok(self);
+        }
+        Err(SessionError::CommandFailed {
+            name: command.name.clone(),
+            code: self.code(),
+            stderr: self.stderr_tail(),
+        })
+    }
+}
+
+/// A connection that stands. Commands run side by side on it, at most eight at a time.
+#[derive(Debug)]
+pub struct Session {
+    mux: openssh::Session,
+    master: Master,
+    place: String,
+    escalate: bool,
+    slots: Semaphore,
+    attempts: u32,
+    commands: AtomicU32,
+}
+
+impl Session {
+    /// Connects, waiting for a machine that boots, and says what it waits for.
+    ///
+    /// # Errors
+    /// At once when the host shows a wrong or unknown key, when ssh is missing, and, unless it is a first contact, when
+    /// it refuses our key. At the deadline otherwise.
+    pub async fn connect(target: &Target, policy: ConnectPolicy, say: Say<'_>) -> Result<Self, SessionError> {
+        let start = Instant::now();
+        let end = start + policy.deadline;
+        let place = target.place();
+        let port = target.endpoint.ssh;
+        // Looking first costs a connection. It pays only where ssh would probably be started in vain.
+        let mut look_first = policy.first_contact && target.proxy_jump.is_none();
+        let mut through_another = None;
+        let mut pause = PAUSE_FIRST;
+        let mut attempts = 0;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let seen = match look_first {
+                true => {
+                    Some(reach::look(std::net::SocketAddr::new(target.endpoint.address, port), LOOK.min(left)).await)
+                }
+                false => None,
+            };
+            let (state, last) = match seen {
+                Some(seen @ (Seen::Closed(_) | Seen::NoBanner)) => {
+                    if through_another.is_none() {
+                        let through = master::goes_through_another(target).await?;
+                        through_another = Some(through);
+                        if through {
+                            look_first = false;
+                            continue;
+                        }
+                    }
+                    (seen.describe(port), Last::Seen(seen))
+                }
+                Some(Seen::Banner) | None => {
+                    attempts += 1;
+                    let left = end.saturating_duration_since(Instant::now());
+                    match Master::start(target, left.max(Duration::from_secs(1))).await {
+                        Ok(master) => return Ok(Self::on(master, target, place, attempts)),
+                        Err(Failed::Final(why)) => return Err(why),
+                        Err(Failed::Refused(why)) if !policy.first_contact => return Err(refused(target, why)),
+                        Err(Failed::Refused(why)) => {
+                            pause = PAUSE_REFUSED;
+                            (Seen::Banner.describe(port), Last::Refused(why))
+                        }
+                        Err(Failed::NotYet(why)) => {
+                            let state = match look_first {
+                                true => Seen::Banner.describe(port),
+                                false => first_line(&why),
+                            };
+                            look_first = target.proxy_jump.is_none() && through_another != Some(true);
+                            (state, Last::Said(why))
+                        }
+                    }
+                }
+            };
+            say(Note::Waiting(format!("sshd at {place} ({state})")));
+            if Instant::now() + pause >= end {
+                let after = start.elapsed();
+                return Err(match last {
+                    Last::Seen(Seen::Closed(why)) if why.kind() == io::ErrorKind::ConnectionRefused => {
+                        SessionError::PortClosed { place, after, why }
+                    }
+                    Last::Seen(_) => SessionError::Timeout {
+                        place,
+                        after,
+                        state,
+                        why: None,
+                    },
+                    Last::Refused(why) => refused(target, why),
+                    Last::Said(why) => SessionError::Timeout {
+                        place,
+                        after,
+                        state,
+                        why: Some(why),
+                    },
+                });
+            }
+            sleep(pause).await;
+            pause = (pause * 3 / 2).min(PAUSE_LONGEST);
+        }
+    }
+
+    fn on(master: Master, target: &Target, place: String, attempts: u32) -> Self {
+        Self {
+            mux: openssh::Session::resume_mux(master.socket().into_boxed_path(), None),
+            master,
+            place,
+            escalate: target.escalate,
+            slots: Semaphore::new(CONCURRENT),
+            attempts,
+            commands: AtomicU32::new(0),
+        }
+    }
+
+    /// Runs a command to its end, whatever its exit code. A long input is reported as [`Note::Bytes`].
+    ///
+    /// # Errors
+    /// When it could not be run to its end: connection lost, too slow, too much output, input unreadable.
+    pub async fn run(&self, command: &RemoteCommand, say: Say<'_>) -> Result<Output, SessionError> {
+        self.execute(command, None, say).await
+    }
+
+    /// Runs a command that has to succeed.
+    ///
+    /// # Errors
+    /// Those of [`Session::run`], and [`SessionError::CommandFailed`] for an exit code other than 0.
+    pub async fn run_ok(&self, command: &RemoteCommand, say: Say<'_>) -> Result<Output, SessionError> {
+        self.run(command, say).await?.checked(command)
+    }
+
+    /// Runs a command and hands over every line that it writes, while it runs. [`Output::stdout`] stays empty.
+    ///
+    /// # Errors
+    /// Those of [`Session::run`].
+    pub async fn run_lines(
+        &self,
+        command: &RemoteCommand,
+        on_line: OnLine<'_>,
+        say: Say<'_>,
+    ) -> Result<Output, SessionError> {
+        self.execute(command, Some(on_line), say).await
+    }
+
+    async fn execute(
+        &self,
+        command: &RemoteCommand,
+        on_line: Option<OnLine<'_>>,
+        say: Say<'_>,
+    ) -> Result<Output, SessionError> {
+        let words = command.words(self.escalate);
+        let length = words.iter().map(|word| streams::quoted_length(word) + 1).sum();
+        if length > LONGEST_COMMAND {
+            return Err(SessionError::TooLong {
+                name: command.name.clone(),
+                length,
+                limit: LONGEST_COMMAND,
+            });
+        }
+        let feed = Feed::open(command).await?;
+        // The semaphore is never closed.
+        let _slot = self.slots.acquire().await.ok();
+        self.commands.fetch_add(1, Ordering::Relaxed);
+
+        // The login shell replaces itself: one process less on the host.
+        let mut remote = self.mux.command("exec");
+        remote
+            .args(&words)
+            .stdin(match command.stdin {
+                Stdin::None => openssh::Stdio::null(),
+                Stdin::Bytes(_) | Stdin::File(_) => openssh::Stdio::piped(),
+            })
+            .stdout(openssh::Stdio::piped())
+            .stderr(openssh::Stdio::piped());
+        let started = Instant::now();
+        let whole = async {
+            let mut child = match remote.spawn().await {
+                Ok(child) => child,
+                Err(why) => return Err(self.broken(command, &why, false).await),
+            };
+            let input = child.stdin().take();
+            let stdout = streams::stdout(child.stdout().take(), command, on_line);
+            let stderr = streams::stderr(child.stderr().take(), on_line);
+            let ended = async { tokio::join!(child.wait(), stderr) };
+            let finished = async { tokio::try_join!(stdout, async { Ok(ended.await) }) };
+            let fed = async {
+                match feed.into(input, say).await {
+                    // Its end is the command's business.
+                    Ok(()) => std::future::pending().await,
+                    Err(why) => why,
+                }
+            };
+            let (stdout, (status, stderr)) = tokio::select! {
+                finished = finished => finished?,
+                why = fed => return Err(why),
+            };
+            let exit = match status {
+                Ok(status) => exit(status),
+                // The crate takes 127 for an error of its own.
+                Err(openssh::Error::Remote(_)) => Exit::Code(127),
+                Err(why) => match self.broken(command, &why, true).await {
+                    SessionError::NotStarted { .. } => Exit::Signal,
+                    lost => return Err(lost),
+                },
+            };
+            Ok(Output { exit, stdout, stderr })
+        };
+        let too_slow = || SessionError::CommandTimeout {
+            name: command.name.clone(),
+            after: command.timeout,
+        };
+        let output = timeout(command.timeout + GRACE, whole)
+            .await
+            .map_err(|_| too_slow())??;
+        // What the host's `timeout` answers when it had to end a command, with TERM or then with KILL.
+        if matches!(output.exit, Exit::Code(124 | 137)) && started.elapsed() >= command.timeout {
+            return Err(too_slow());
+        }
+        Ok(output)
+    }
+
+    /// A connection that is gone is another thing than a command that could not be started or was killed.
+    async fn broken(&self, command: &RemoteCommand, why: &openssh::Error, running: bool) -> SessionError {
+        let (place, name) = (self.place.clone(), command.name.clone());
+        let gone =
+            matches!(why, openssh::Error::Disconnected | openssh::Error::Master(_)) || !self.master.alive().await;
+        let said = self.master.said();
+        let why = SshSaid::new(&match said.trim() {
+            "" => chain(why),
+            said if gone => said.to_owned(),
+            _ => chain(why),
+        });
+        if gone || (running && self.mux.check().await.is_err()) {
+            SessionError::Lost { place, name, why }
+        } else {
+            SessionError::NotStarted { place, name, why }
+        }
+    }
+
+    /// What this session has cost so far.
+    pub fn count(&self) -> Counts {
+        Counts {
+            connections: 1,
+            attempts: self.attempts,
+            commands: self.commands.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The process number of the ssh master, while it runs.
+    pub fn process(&self) -> Option<u32> {
+        self.master.process()
+    }
+
+    /// Ends the connection and waits until ssh is gone. Dropping the session ends it too, without waiting.
+    pub async fn close(self) {
+        drop(self.mux);
+        self.master.end().await;
+    }
+}
+
+/// What was known at the last try.
+enum Last {
+    Seen(Seen),
+    Said(SshSaid),
+    Refused(SshSaid),
+}
+
+fn refused(target: &Target, why: SshSaid) -> SessionError {
+    SessionError::Refused {
+        place: target.place(),
+        user: target.user.clone(),
+        key: target.key.describe(),
+        why,
+    }
+}
+
+fn first_line(said: &SshSaid) -> String {
+    said.0.lines().last().unwrap_or_default().to_owned()
+}
+
+fn exit(status: ExitStatus) -> Exit {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Exit::Code(code),
+        (None, _) => Exit::Signal,
+    }
+}
+
+/// An error with all its causes: the crate's own texts leave ssh's words to the source.
+fn chain(why: &dyn std::error::Error) -> String {
+    let mut text = why.to_string();
+    let mut next = why.source();
+    while let Some(why) = next {
+        text.push_str(": ");
+        text.push_str(&why.to_string());
+        next = why.source();
+    }
+    text
+}
+
+/// A person's own login, with a terminal where there is one.
+#[derive(Debug)]
+pub struct Interactive {
+    command: std::process::Command,
+    // Holds the configuration and the key for as long as ssh may read them.
+    _files: Files,
+}
+
+impl Interactive {
+    /// The login, or one command there in place of a shell; ssh joins its words as it always does.
+    ///
+    /// # Errors
+    /// When the temporary files cannot be written.
+    pub fn new(target: &Target, words: &[String], terminal: bool) -> Result<Self, SessionError> {
+        let files = Files::write(target, false)?;
+        let mut command = std::process::Command::new("ssh");
+        command.arg("-F").arg(files.config());
+        command.arg(if terminal { "-t" } else { "-T" }).arg(&target.alias);
+        if !words.is_empty() {
+            command.arg("--").args(words);
+        }
+        Ok(Self { command, _files: files })
+    }
+
+    /// Runs it to its end on this program's own terminal.
+    ///
+    /// # Errors
+    /// When there is no ssh.
+    pub fn status(mut self) -> Result<ExitStatus, SessionError> {
+        self.command.status().map_err(|why| SessionError::NoSshBinary { why })
+    }
+}
