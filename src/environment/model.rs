@@ -26,6 +26,11 @@ impl<T> Spanned<T> {
         self.0.span()
     }
 
+    /// A value that stands at a byte range of a file.
+    pub fn at(value: T, span: std::ops::Range<usize>) -> Self {
+        Self(toml::Spanned::new(span, value))
+    }
+
     /// A value that stands nowhere in the file: a default.
     pub fn nowhere(value: T) -> Self {
         Self(toml::Spanned::new(0..0, value))

@@ -1,0 +1,256 @@
+//! A view of a Compose file: what the checks and the plan need to know, with its places. Everything else is ignored.
+//!
+//! The host's own `docker compose config` has the last word over `extends`, `include`, profiles and interpolation; this
+//! view finds the mistakes that can be found without a host. `${…}` stays as it is written.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::diagnostic::{Problem, Problems, Source};
+use super::model::Spanned;
+use super::yaml::{self, Node, Value};
+
+mod ports;
+
+pub use ports::{Port, Published, published_ports};
+
+/// A Compose file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Compose {
+    /// Services by name.
+    pub services: BTreeMap<String, Service>,
+    /// Names of the top-level `volumes`.
+    pub volumes: Vec<Spanned<String>>,
+    /// Names of the top-level `networks`.
+    pub networks: Vec<Spanned<String>>,
+    /// Files that top-level `secrets` are read from.
+    pub secret_files: Vec<Spanned<String>>,
+    /// Files that top-level `configs` are read from.
+    pub config_files: Vec<Spanned<String>>,
+    /// Where `include` stands.
+    pub include: Option<Range<usize>>,
+}
+
+/// A service of a Compose file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Service {
+    /// Where its name stands.
+    pub span: Range<usize>,
+    /// The image as written.
+    pub image: Option<Spanned<String>>,
+    /// Where `build` stands.
+    pub build: Option<Range<usize>>,
+    /// Every entry of `ports`: all of them are reachable from outside, even those without a host port.
+    pub ports: Vec<Port>,
+    /// `network_mode`.
+    pub network_mode: Option<Spanned<String>>,
+    /// Names under `networks`; none means `default`.
+    pub networks: Vec<Spanned<String>>,
+    /// Where `privileged` stands, unless it is plainly off.
+    pub privileged: Option<Range<usize>>,
+    /// Bind mounts of the host's files, with the source as written: relative to the stack's folder, or absolute.
+    pub binds: Vec<Spanned<String>>,
+    /// Files of variables; those with `required: false` are left out.
+    pub env_files: Vec<Spanned<String>>,
+    /// Names of the profiles; a service with one does not start by itself.
+    pub profiles: Vec<String>,
+    /// Services it waits for.
+    pub depends_on: Vec<Spanned<String>>,
+    /// Whether it has a health check that is not switched off.
+    pub healthcheck: bool,
+    /// `deploy.replicas`, or `scale`, when it is a number.
+    pub replicas: Option<u32>,
+    /// `restart` as written.
+    pub restart: Option<String>,
+    /// `container_name`: such a service can run only once.
+    pub container_name: Option<Spanned<String>>,
+    /// Where `extends` stands.
+    pub extends: Option<Range<usize>>,
+}
+
+impl Service {
+    /// A bind mount's source that lies in the stack's own folder.
+    pub fn relative_binds(&self) -> impl Iterator<Item = &Spanned<String>> {
+        self.binds.iter().filter(|bind| bind.get().starts_with('.'))
+    }
+}
+
+impl Compose {
+    /// Reads a Compose file; all mistakes that the view sees at once.
+    pub fn decode(source: &Source) -> Result<Self, Problems> {
+        let root = yaml::parse(source)?;
+        let mut view = View {
+            source,
+            problems: Vec::new(),
+        };
+        let compose = view.compose(&root);
+        Problems::check(view.problems)?;
+        Ok(compose)
+    }
+}
+
+struct View<'s> {
+    source: &'s Source,
+    problems: Vec<Problem>,
+}
+
+impl View<'_> {
+    fn compose(&mut self, root: &Node) -> Compose {
+        let mut compose = Compose {
+            include: root.get("include").map(|(key, _)| key.span.clone()),
+            ..Compose::default()
+        };
+        match root.get("services") {
+            Some((_, services)) if matches!(services.value, Value::Map(_)) => {
+                for (key, node) in services.entries() {
+                    let mut service = self.service(&key.name, node);
+                    service.span = key.span.clone();
+                    compose.services.insert(key.name.clone(), service);
+                }
+            }
+            Some((_, other)) => self.wrong(other, "services", "a mapping of services"),
+            None if compose.include.is_some() => {}
+            None => {
+                let problem = self.source.at(0..0).says("a Compose file needs `services`");
+                self.problems.push(problem.help("add `services:` with at least one service"));
+            }
+        }
+        for (name, into) in [("volumes", &mut compose.volumes), ("networks", &mut compose.networks)] {
+            if let Some((_, node)) = root.get(name) {
+                into.extend(node.entries().map(|(key, _)| Spanned::at(key.name.clone(), key.span.clone())));
+            }
+        }
+        for (name, into) in [
+            ("secrets", &mut compose.secret_files),
+            ("configs", &mut compose.config_files),
+        ] {
+            let entries = root.get(name).into_iter().flat_map(|(_, node)| node.entries());
+            into.extend(entries.filter_map(|(_, entry)| entry.get("file").and_then(|(_, file)| spanned(file))));
+        }
+        compose
+    }
+
+    fn service(&mut self, name: &str, node: &Node) -> Service {
+        if !matches!(node.value, Value::Map(_)) {
+            self.wrong(node, &format!("services.{name}"), "a mapping");
+            return Service::default();
+        }
+        let get = |key: &str| node.get(key).map(|(_, value)| value).filter(|value| !matches!(value.value, Value::Null));
+        let key = |key: &str| node.get(key).map(|(key, _)| key.span.clone());
+        let healthcheck = get("healthcheck").is_some_and(|check| {
+            !check.get("disable").is_some_and(|(_, off)| is_on(off))
+                && !check.get("test").is_some_and(|(_, test)| {
+                    test.items().first().unwrap_or(test).text().is_some_and(|text| text == "NONE")
+                })
+        });
+        let replicas = get("deploy").and_then(|deploy| deploy.get("replicas").map(|(_, value)| value)).or(get("scale"));
+        Service {
+            span: 0..0,
+            image: self.scalar(name, "image", get("image")),
+            build: key("build"),
+            ports: self.ports(name, get("ports")),
+            network_mode: self.scalar(name, "network_mode", get("network_mode")),
+            networks: get("networks").map(names).unwrap_or_default(),
+            privileged: get("privileged").filter(|node| is_on(node)).and_then(|_| key("privileged")),
+            binds: self.list(name, "volumes", get("volumes")).iter().filter_map(bind).collect(),
+            env_files: get("env_file").map(env_files).unwrap_or_default(),
+            profiles: get("profiles").map(|node| node.items().iter().filter_map(Node::text).collect()).unwrap_or_default(),
+            depends_on: get("depends_on").map(names).unwrap_or_default(),
+            healthcheck,
+            replicas: replicas.and_then(Node::text).and_then(|text| text.parse().ok()),
+            restart: get("restart").and_then(Node::text),
+            container_name: self.scalar(name, "container_name", get("container_name")),
+            extends: key("extends"),
+        }
+    }
+
+    fn ports(&mut self, service: &str, node: Option<&Node>) -> Vec<Port> {
+        let items = self.list(service, "ports", node);
+        let mut ports = Vec::new();
+        for item in items {
+            match ports::port(self.source, item) {
+                Some(port) => ports.push(port),
+                None => self.wrong(item, &format!("services.{service}.ports"), "ports such as \"127.0.0.1:8080:80\""),
+            }
+        }
+        ports
+    }
+
+    fn list<'n>(&mut self, service: &str, key: &str, node: Option<&'n Node>) -> &'n [Node] {
+        match node {
+            None => &[],
+            Some(node) => {
+                if !matches!(node.value, Value::List(_)) {
+                    self.wrong(node, &format!("services.{service}.{key}"), "a list");
+                }
+                node.items()
+            }
+        }
+    }
+
+    fn scalar(&mut self, service: &str, key: &str, node: Option<&Node>) -> Option<Spanned<String>> {
+        let node = node?;
+        let text = spanned(node);
+        if text.is_none() {
+            self.wrong(node, &format!("services.{service}.{key}"), "a text");
+        }
+        text
+    }
+
+    fn wrong(&mut self, node: &Node, path: &str, must: &str) {
+        let message = format!("`{path}` must be {must}, not {}", node.words());
+        self.problems.push(self.source.at(node.span.clone()).says(message));
+    }
+}
+
+fn spanned(node: &Node) -> Option<Spanned<String>> {
+    node.text().map(|text| Spanned::at(text, node.span.clone()))
+}
+
+/// Names given as a list, or as the keys of a mapping.
+fn names(node: &Node) -> Vec<Spanned<String>> {
+    let keys = node.entries().map(|(key, _)| Spanned::at(key.name.clone(), key.span.clone()));
+    keys.chain(node.items().iter().filter_map(spanned)).collect()
+}
+
+/// Anything but a plain "no" counts: `${PRIVILEGED}` may well be on.
+fn is_on(node: &Node) -> bool {
+    match &node.value {
+        Value::Boolean(on) => *on,
+        Value::Null => false,
+        Value::Text(text) => !matches!(text.to_lowercase().as_str(), "false" | "no" | "off" | "n" | ""),
+        _ => true,
+    }
+}
+
+/// `./conf:/etc/app:ro`, or `{type: bind, source: ./conf, …}`.
+fn bind(node: &Node) -> Option<Spanned<String>> {
+    if let Value::Map(_) = node.value {
+        let kind = node.get("type").and_then(|(_, kind)| kind.text());
+        return match kind.as_deref() {
+            Some("bind") => node.get("source").and_then(|(_, source)| spanned(source)),
+            _ => None,
+        };
+    }
+    let text = node.text()?;
+    let (source, _) = ports::split_outside_braces(&text).first().copied().zip(text.contains(':').then_some(()))?;
+    let is_path = source.starts_with(['.', '/', '~']);
+    is_path.then(|| Spanned::at(source.to_owned(), node.span.clone()))
+}
+
+fn env_files(node: &Node) -> Vec<Spanned<String>> {
+    let one = std::slice::from_ref(node);
+    let items = if let Value::List(items) = &node.value { items } else { one };
+    let path = |item: &Node| match item.get("path") {
+        Some((_, path)) => {
+            let required = item.get("required").is_none_or(|(_, required)| is_on(required));
+            required.then(|| spanned(path)).flatten()
+        }
+        None => spanned(item),
+    };
+    items.iter().filter_map(path).collect()
+}
+
+#[cfg(test)]
+#[path = "compose/tests.rs"]
+mod tests;

@@ -1,0 +1,247 @@
+//! `stack.toml`, the manifest beside a stack's Compose file: what the stack can be told, needs and offers.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::decode::document;
+use super::diagnostic::{Problem, Problems, Source};
+use super::model::{Parameter, SecretSource, Spanned, Text};
+
+/// The keys of `[stacks.<name>]` that are ours and cannot be parameters.
+const RESERVED: [&str; 3] = ["path", "env", "scale"];
+
+/// A stack's manifest. Templates see `parameters`, `secrets`, `vars`, `stacks.<other>.url.<key>` and `domain`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Manifest {
+    /// What the stack is, in one sentence.
+    pub description: String,
+    /// Memory that the stack needs, in MiB.
+    pub memory_mib: Option<u32>,
+    /// Stacks that must be there, and are brought up before.
+    pub requires: Vec<Spanned<String>>,
+    /// What `[stacks.<name>]` of the environment file may set.
+    pub parameters: BTreeMap<String, Declaration>,
+    /// Secrets that the stack needs. The environment's own `[secrets]` entry of the same name wins.
+    pub secrets: BTreeMap<String, Spanned<SecretSource>>,
+    /// Lines of the stack's `.env`, for the interpolation of its Compose file.
+    pub env: BTreeMap<String, Text>,
+    /// What is made for each item of a list parameter.
+    pub each: BTreeMap<String, Each>,
+    /// Connection URLs offered to other stacks as `{{stacks.<stack>.url.<name>}}`.
+    pub urls: BTreeMap<String, Text>,
+    /// Services that run and end.
+    pub jobs: Jobs,
+}
+
+/// `[parameters.<name>]`: without a default the environment must set it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Declaration {
+    /// What it is for.
+    pub help: String,
+    /// `text`, `integer`, `boolean` or `list`; the type of the default when there is one.
+    #[serde(rename = "type")]
+    pub kind: Option<Spanned<ParameterKind>>,
+    /// The value when the environment sets none.
+    pub default: Option<Spanned<Parameter>>,
+}
+
+impl Declaration {
+    /// What values it takes. A manifest that passed [`Manifest::decode`] says so in one way or the other.
+    pub fn kind(&self) -> ParameterKind {
+        match (&self.kind, &self.default) {
+            (Some(kind), _) => *kind.get(),
+            (None, Some(default)) => ParameterKind::of(default.get()),
+            (None, None) => ParameterKind::Text,
+        }
+    }
+}
+
+/// The type of a parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ParameterKind {
+    /// A text.
+    Text,
+    /// A whole number.
+    Integer,
+    /// True or false.
+    Boolean,
+    /// A list of texts.
+    List,
+}
+
+impl ParameterKind {
+    /// The type of a value.
+    pub fn of(value: &Parameter) -> Self {
+        match value {
+            Parameter::Text(_) => Self::Text,
+            Parameter::Integer(_) => Self::Integer,
+            Parameter::Boolean(_) => Self::Boolean,
+            Parameter::List(_) => Self::List,
+        }
+    }
+
+    /// In words that fit behind "must be".
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Text => "a text",
+            Self::Integer => "a whole number",
+            Self::Boolean => "true or false",
+            Self::List => "a list of texts",
+        }
+    }
+}
+
+/// `[each.<parameter>]`: made for every item of that list parameter.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Each {
+    /// A secret named `<stack>.<item>`.
+    pub secret: Option<Spanned<SecretSource>>,
+    /// A connection URL offered to other stacks as `{{stacks.<stack>.url.<item>}}`; sees `{{item}}` and `{{secret}}`.
+    pub url: Option<Text>,
+}
+
+/// `[jobs]`: services of the Compose file that do something and end.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Jobs {
+    /// Before the other services of a changed stack start: migrations. A failed one stops the deploy.
+    pub before_deploy: Vec<Spanned<String>>,
+    /// Once the others are healthy.
+    pub after_deploy: Vec<Spanned<String>>,
+    /// Once in the life of an environment: seeding.
+    pub once: Vec<Spanned<String>>,
+}
+
+impl Jobs {
+    /// Every job, in the order of the fields.
+    pub fn all(&self) -> impl Iterator<Item = &Spanned<String>> {
+        let Self {
+            before_deploy,
+            after_deploy,
+            once,
+        } = self;
+        before_deploy.iter().chain(after_deploy).chain(once)
+    }
+}
+
+impl Manifest {
+    /// Reads a manifest; all mistakes at once.
+    pub fn decode(source: &Source) -> Result<Self, Problems> {
+        let manifest: Self = document(source)?;
+        Problems::check(manifest.mistakes(source))?;
+        Ok(manifest)
+    }
+
+    /// What the types cannot say.
+    fn mistakes(&self, source: &Source) -> Vec<Problem> {
+        let mut found = Vec::new();
+        for (name, declaration) in &self.parameters {
+            let at = source.at(source.span_of(&["parameters", name]));
+            if RESERVED.contains(&name.as_str()) {
+                found.push(
+                    at.says(format!("no parameter can be called `{name}`"))
+                        .help("`path`, `env` and `scale` of [stacks.<name>] have a meaning of their own"),
+                );
+            }
+            match (&declaration.kind, &declaration.default) {
+                (None, None) => found.push(
+                    at.says(format!("parameter `{name}` has neither `type` nor `default`"))
+                        .help("add `default = …`, or `type = \"text\"` (or integer, boolean, list) to require a value"),
+                ),
+                (Some(kind), Some(default)) if *kind.get() != ParameterKind::of(default.get()) => found.push(
+                    source
+                        .at(default.span())
+                        .says(format!("the default of parameter `{name}` must be {}", kind.get().words()))
+                        .help("let `type` and `default` agree; with a default, `type` can go"),
+                ),
+                _ => {}
+            }
+        }
+        for name in self.each.keys() {
+            let declared = self.parameters.get(name).map(Declaration::kind);
+            if declared != Some(ParameterKind::List) {
+                found.push(
+                    source
+                        .at(source.span_of(&["each", name]))
+                        .says(format!("[each.{name}] needs a list parameter `{name}`"))
+                        .help(format!("add [parameters.{name}] with `type = \"list\"` or a list as default")),
+                );
+            }
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use super::*;
+
+    fn problems(text: &str) -> String {
+        let source = Source::new("compose/x/stack.toml", text);
+        Manifest::decode(&source).unwrap_err().render(false, 100)
+    }
+
+    #[test]
+    fn a_whole_manifest_has_no_problems() {
+        let text = r#"
+description = "PostgreSQL 17"
+memory_mib = 256
+requires = ["redis"]
+
+[parameters.databases]
+help = "Databases to make, each with a user of its own."
+default = []
+[parameters.version]
+help = "Major version."
+type = "integer"
+
+[secrets]
+POSTGRES_PASSWORD = { generate = 32 }
+
+[env]
+POSTGRES_PASSWORD = "{{secrets.POSTGRES_PASSWORD}}"
+
+[each.databases]
+secret = { generate = 32 }
+url = "postgres://{{item}}:{{secret}}@postgres:5432/{{item}}"
+
+[urls]
+admin = "postgres://postgres@postgres:5432"
+
+[jobs]
+before_deploy = ["migrate"]
+once = ["seed"]
+"#;
+        let manifest = Manifest::decode(&Source::new("stack.toml", text)).unwrap();
+        assert_eq!(manifest.parameters["databases"].kind(), ParameterKind::List);
+        assert_eq!(manifest.parameters["version"].kind(), ParameterKind::Integer);
+        let jobs: Vec<&String> = manifest.jobs.all().map(Spanned::get).collect();
+        assert_eq!(jobs, ["migrate", "seed"]);
+    }
+
+    #[test]
+    fn an_empty_manifest_is_one() {
+        assert_eq!(
+            Manifest::decode(&Source::new("stack.toml", "")).unwrap(),
+            Manifest::default()
+        );
+    }
+
+    #[test]
+    fn every_mistake_of_a_manifest_is_told() {
+        assert_snapshot!(problems("descripton = \"x\"\n[parameters.a]\ntype = \"txt\"\n[jobs]\nonce = \"seed\"\n"), @"");
+    }
+
+    #[test]
+    fn mistakes_between_keys_are_told() {
+        assert_snapshot!(problems("[parameters.path]\nhelp = \"x\"\n[parameters.n]\nhelp = \"x\"\ntype = \"integer\"\ndefault = \"3\"\n[each.n]\nurl = \"x\"\n"), @"");
+    }
+}

@@ -1,0 +1,96 @@
+//! The environment file that `provision init` writes: commented, and it applies as it is.
+
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+use crate::names::EnvironmentName;
+
+/// The providers that a machine can come from, by the name of their table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Provider {
+    /// `[machine.local]`
+    Local,
+}
+
+/// A name that is no provider's.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+#[error("`{0}` is not a provider: there is local")]
+pub struct UnknownProvider(String);
+
+impl FromStr for Provider {
+    type Err = UnknownProvider;
+    fn from_str(text: &str) -> Result<Self, UnknownProvider> {
+        match text {
+            "local" => Ok(Self::Local),
+            other => Err(UnknownProvider(other.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Local => "local",
+        })
+    }
+}
+
+/// The text of a new environment's file.
+pub fn template(name: &EnvironmentName, provider: Provider) -> String {
+    let machine = match provider {
+        Provider::Local => include_str!("template/local.toml"),
+    };
+    include_str!("template/environment.toml")
+        .replace("@name@", name.as_str())
+        .replace("@machine@\n", machine)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment::decode::decode;
+    use crate::environment::diagnostic::Source;
+    use crate::environment::schema::schema;
+
+    fn demo() -> String {
+        template(&"demo".parse().unwrap(), Provider::Local)
+    }
+
+    /// The file with every commented setting switched on.
+    fn uncommented() -> String {
+        let line = |line: &str| line.strip_prefix("#: ").or(line.strip_prefix("#:")).unwrap_or(line).to_owned() + "\n";
+        demo().lines().map(line).collect()
+    }
+
+    #[test]
+    fn the_template_has_no_problems() {
+        let environment = decode(&Source::new("environments/demo.toml", demo())).unwrap();
+        let stacks: Vec<&String> = environment.stacks.keys().map(|key| key.get()).collect();
+        assert_eq!(stacks, ["demo", "postgres"]);
+        let routes: Vec<_> = environment.routes.iter().map(|(key, to)| (key.get().as_str(), to.get().as_str())).collect();
+        assert_eq!(routes, [("/", "web:8000")]);
+    }
+
+    #[test]
+    fn what_it_comments_out_has_no_problems_either() {
+        let source = Source::new("environments/demo.toml", uncommented());
+        if let Err(problems) = decode(&source) {
+            panic!("{}", problems.render(false, 120));
+        }
+    }
+
+    #[test]
+    fn every_key_of_the_file_is_in_it() {
+        let text = uncommented();
+        let table: toml::Table = toml::from_str(&text).unwrap();
+        let schema = schema();
+        for key in schema["properties"].as_object().unwrap().keys() {
+            assert!(table.contains_key(key), "`{key}` is not mentioned");
+        }
+        for key in schema["$defs"]["Local"]["properties"].as_object().unwrap().keys() {
+            assert!(table["machine"]["local"].get(key).is_some(), "`machine.local.{key}` is not mentioned");
+        }
+    }
+}
