@@ -26,6 +26,8 @@ struct Lab {
 impl Lab {
     /// None, and a word about it, where there is no QEMU.
     fn new() -> Option<Self> {
+        // Also around this child: between fork and exec it holds whatever another test is probing.
+        let turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let program = format!("qemu-system-{}", std::env::consts::ARCH);
         if Command::new(&program)
             .arg("--version")
@@ -36,7 +38,6 @@ impl Lab {
             println!("skipped: there is no {program} here");
             return None;
         }
-        let turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let temp = tempfile::tempdir().unwrap();
         let local = Local::new(dirs(temp.path()));
         let base = std::fs::File::create(temp.path().join("base.raw")).unwrap();

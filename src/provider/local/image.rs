@@ -29,7 +29,8 @@ pub fn alias(name: &str, arch: &str) -> Option<LocalImage> {
 /// Has the image as a file and looks at it.
 pub async fn ensure(image: &LocalImage, tools: &Tools, cache: &Path, say: Say<'_>) -> Result<Base, ProviderError> {
     let (path, sha512) = match image {
-        LocalImage::Path(path) => (path.clone(), None),
+        // A link may point elsewhere tomorrow; the root disk needs the file that it points to today.
+        LocalImage::Path(path) => (std::fs::canonicalize(path).unwrap_or_else(|_| path.clone()), None),
         LocalImage::Url { url, sha512 } => {
             private_folder(cache)?;
             let digest = match sha512 {

@@ -84,10 +84,10 @@ impl Process {
         signal(self, Signal::KILL)
     }
 
-    /// Waits until it is gone; false when it still lives then.
+    /// Waits until it has let go of its files and ports; false when it has not by then.
     pub async fn gone_within(&self, limit: Duration) -> bool {
         let begun = Instant::now();
-        while self.alive() {
+        while self.alive() || is_ending(self.pid) {
             if begun.elapsed() >= limit {
                 return false;
             }
@@ -141,6 +141,26 @@ fn runs_with(pid: Pid, mark: &Path) -> bool {
     };
     let arguments: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
     is_marked(&arguments, mark)
+}
+
+/// Whether a process has given up its memory, and with it its arguments, but not its files yet. A zombie has given up
+/// both once its last thread is gone; it may stay for long where nobody asks for it.
+#[cfg(target_os = "linux")]
+fn is_ending(pid: Pid) -> bool {
+    let place = format!("/proc/{}", pid.as_raw_nonzero());
+    let no_arguments = std::fs::read(format!("{place}/cmdline")).is_ok_and(|line| line.is_empty());
+    let zombie = std::fs::read_to_string(format!("{place}/stat")).is_ok_and(|stat| {
+        stat.rsplit(')')
+            .next()
+            .is_some_and(|rest| rest.trim_start().starts_with('Z'))
+    });
+    let threads = std::fs::read_dir(format!("{place}/task")).map_or(0, Iterator::count);
+    no_arguments && !(zombie && threads <= 1)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_ending(_: Pid) -> bool {
+    false
 }
 
 #[cfg(target_os = "linux")]

@@ -1,5 +1,7 @@
 //! Starting a machine that was made before.
 
+use std::time::{Duration, Instant};
+
 use super::acceleration::Verdicts;
 use super::dirs::Dirs;
 use super::launch::{Launch, LaunchError, end_now};
@@ -12,6 +14,9 @@ use super::{glance, image, instance, ports};
 use crate::names::Endpoint;
 use crate::note::Say;
 use crate::provider::{Instance, Owner, Power, ProviderError};
+
+/// A process that is just ending, or a child that is just beginning, may hold a port for a moment.
+const LINGERING: Duration = Duration::from_secs(1);
 
 pub async fn start(dirs: &Dirs, owner: &Owner, say: Say<'_>) -> Result<Instance, ProviderError> {
     let machine = Machine::of(owner, dirs);
@@ -43,7 +48,7 @@ pub async fn power_on(
     }
     check_files(dirs, machine, record, say).await?;
     if let Some(endpoint) = &record.endpoint {
-        check_ports(machine, endpoint)?;
+        check_ports(machine, endpoint).await?;
     }
     // The runtime folder may be another one in this login, or gone with the last.
     dirs.prepare_runtime()?;
@@ -111,9 +116,16 @@ async fn check_files(dirs: &Dirs, machine: &Machine, record: &Record, say: Say<'
 }
 
 /// The endpoint of a machine never changes, so its ports must be free again.
-fn check_ports(machine: &Machine, endpoint: &Endpoint) -> Result<(), ProviderError> {
-    let Some((port, bind)) = ports::conflict(endpoint) else {
-        return Ok(());
+async fn check_ports(machine: &Machine, endpoint: &Endpoint) -> Result<(), ProviderError> {
+    let begun = Instant::now();
+    let (port, bind) = loop {
+        match ports::conflict(endpoint) {
+            None => return Ok(()),
+            Some((_, ports::Bind::Taken)) if begun.elapsed() < LINGERING => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Some(found) => break found,
+        }
     };
     let at = std::net::SocketAddr::new(endpoint.address, port);
     let what = format!("failed to start `{}` at {at}", machine.name);
