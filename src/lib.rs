@@ -16,6 +16,7 @@ pub mod environment;
 pub mod names;
 pub mod note;
 pub mod progress;
+pub mod provider;
 pub mod remote;
 pub mod secret;
 pub mod state;

@@ -14,6 +14,9 @@ use thiserror::Error;
 use crate::names::{Endpoint, EnvironmentName, Lineage};
 use crate::note::Say;
 
+/// How a line of [`Provider::leftovers`] begins when it names something that was kept on purpose.
+pub const KEPT: &str = "kept: ";
+
 /// Who the machine belongs to: every resource's name and tag derive from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {
@@ -198,6 +201,7 @@ impl Provider {
     }
 
     /// Everything that still exists for this owner, one line each: the proof after a destroy. Reads only.
+    /// A line that begins with [`KEPT`] names a volume that was kept on purpose; it is no failure of a destroy.
     ///
     /// # Errors
     /// When the provider cannot be asked.
@@ -219,4 +223,29 @@ pub struct ProviderError {
     /// Why.
     #[source]
     pub why: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl ProviderError {
+    /// An error that says what failed; begin with "failed to …".
+    pub fn new(what: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            remedy: None,
+            why: None,
+        }
+    }
+
+    /// Adds why.
+    #[must_use]
+    pub fn because(mut self, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.why = Some(why.into());
+        self
+    }
+
+    /// Adds what the person can do.
+    #[must_use]
+    pub fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
 }
