@@ -153,7 +153,10 @@ impl<'s> Check<'s> {
             (shape, given) => {
                 let message = match (shape, given) {
                     (Shape::Integer { min, max }, DeValue::Integer(number)) if *max < i128::from(i64::MAX) => {
-                        format!("`{}` must be from {min} to {max}, not {number}", path.text)
+                        match i128::from_str_radix(number.as_str(), number.radix()) {
+                            Ok(given) if given < *min => format!("`{}` must be at least {min}, not {number}", path.text),
+                            _ => format!("`{}` must be at most {max}, not {number}", path.text),
+                        }
                     }
                     _ => format!("`{}` must be {}, not {}", path.text, shape.words(self), given_words(given)),
                 };
@@ -178,7 +181,7 @@ impl<'s> Check<'s> {
                 (None, None) => {
                     let known: Vec<&str> = shape.keys.keys().copied().collect();
                     let problem = self.source.at(key.span()).says(format!("unknown key `{}`", below.text));
-                    self.problems.push(unknown(problem, key.get_ref(), &known, "known here:"));
+                    self.problems.push(unknown(problem, key.get_ref(), &known, "there are:"));
                 }
             }
         }
@@ -209,9 +212,12 @@ impl<'s> Check<'s> {
             match choices.get(key.get_ref().as_ref()) {
                 Some(schema) => self.value(schema, value, &below),
                 None => {
-                    let what = if path.text == "machine" { "provider" } else { "key" };
-                    let problem = self.source.at(key.span()).says(format!("unknown {what} `{}`", key.get_ref()));
-                    self.problems.push(unknown(problem, key.get_ref(), &known, "known here:"));
+                    let message = match path.text.as_str() {
+                        "machine" => format!("unknown provider `{}`", key.get_ref()),
+                        _ => format!("unknown key `{}`", below.text),
+                    };
+                    let problem = self.source.at(key.span()).says(message);
+                    self.problems.push(unknown(problem, key.get_ref(), &known, "there are:"));
                 }
             }
         }
@@ -271,7 +277,10 @@ impl Shape<'_> {
             Self::Integer { .. } => "a whole number".to_owned(),
             Self::Number => "a number".to_owned(),
             Self::Words(words) => format!("one of {}", quoted(words)),
-            Self::List(items) => format!("a list, each item {}", check.shape(items).words(check)),
+            Self::List(items) => match check.shape(items) {
+                Shape::Text => "a list of texts".to_owned(),
+                item => format!("a list, each item {}", item.words(check)),
+            },
             Self::Table(_) => "a table".to_owned(),
             Self::Choice(choices) => {
                 let keys: Vec<&str> = choices.keys().copied().collect();
@@ -279,7 +288,10 @@ impl Shape<'_> {
             }
             Self::AnyOf(shapes) => {
                 let all: Vec<String> = shapes.iter().map(|shape| shape.words(check)).collect();
-                all.join(" or ")
+                match all.split_last() {
+                    Some((last, first)) if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+                    _ => all.concat(),
+                }
             }
         }
     }
@@ -289,9 +301,11 @@ impl Shape<'_> {
 fn unknown(problem: Problem, given: &str, known: &[&str], lead: &str) -> Problem {
     let list = format!("{lead} {}", known.join(", "));
     match nearest(given, known.iter().copied()) {
-        Some(near) => problem.label("unknown").help(format!("did you mean `{near}`? {list}")),
-        None => problem.label("unknown").help(list),
+        Some(near) if known.len() == 1 => problem.help(format!("did you mean `{near}`?")),
+        Some(near) => problem.help(format!("did you mean `{near}`? {list}")),
+        None => problem.help(list),
     }
+    .label("unknown")
 }
 
 /// The known word that `given` most likely meant, when one is near enough to be worth a guess.
@@ -310,6 +324,9 @@ pub fn nearest<'k>(given: &str, known: impl Iterator<Item = &'k str>) -> Option<
 fn remedy(shape: &Shape<'_>, given: &DeValue<'_>, source: &Source, span: Range<usize>) -> Option<String> {
     let written = source.at(span);
     let written = source.text[written.span].trim();
+    if written.len() > 80 || written.contains('\n') {
+        return None;
+    }
     match (shape, given) {
         (Shape::Integer { .. }, DeValue::String(text)) if text.parse::<i64>().is_ok() => {
             Some(format!("write {text} without quotes"))
@@ -322,7 +339,7 @@ fn remedy(shape: &Shape<'_>, given: &DeValue<'_>, source: &Source, span: Range<u
         (Shape::Text, DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_)) => {
             Some(format!("write \"{written}\" with quotes"))
         }
-        (Shape::List(_), DeValue::String(_)) if !written.contains('\n') => Some(format!("write [{written}]")),
+        (Shape::List(_), DeValue::String(_)) => Some(format!("write [{written}]")),
         _ => None,
     }
 }
@@ -340,6 +357,10 @@ fn given_words(value: &DeValue<'_>) -> &'static str {
 }
 
 fn one_table(path: &str, choices: &BTreeMap<&str, &Value>) -> String {
+    if path.contains('.') {
+        let keys: Vec<&str> = choices.keys().copied().collect();
+        return format!("give it one of {}", quoted(&keys));
+    }
     let tables: Vec<String> = choices.keys().map(|name| format!("[{path}.{name}]")).collect();
     match tables.as_slice() {
         [only] => format!("add {only}"),

@@ -39,7 +39,8 @@ fn parse(source: &Source) -> Result<Spanned<DeTable<'_>>, Problems> {
             .help("save it as UTF-8")
             .into());
     }
-    let (tree, errors) = DeTable::parse_recoverable(&source.text);
+    let (tree, mut errors) = DeTable::parse_recoverable(&source.text);
+    errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
     // One slip often upsets the lines after it; only independent findings, such as keys given twice, are worth a list.
     let duplicates = errors.iter().filter(|error| error.message() == DUPLICATE).count();
     let shown = if duplicates == errors.len() { errors.len() } else { 1 };

@@ -7,7 +7,10 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
+use miette::{
+    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan,
+    SpanContents,
+};
 
 /// Files that people write are small; a bigger one is not what its name says.
 const MAX_TEXT: u64 = 1024 * 1024;
@@ -284,7 +287,7 @@ struct Shown {
     message: String,
     label: Option<LabeledSpan>,
     help: Option<String>,
-    source: Option<NamedSource<String>>,
+    source: Option<Excerpt>,
 }
 
 impl Shown {
@@ -298,7 +301,7 @@ impl Shown {
             message: printable(&problem.message),
             label,
             help: problem.help.as_deref().map(printable),
-            source: place.map(|place| NamedSource::new(&place.source.name, printable(&place.source.text))),
+            source: place.map(|place| Excerpt(Source::new(&place.source.name, printable(&place.source.text)))),
         }
     }
 }
@@ -336,5 +339,30 @@ impl Diagnostic for Shown {
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         Some(Box::new(self.label.iter().cloned()))
+    }
+}
+
+/// A text as miette wants it, but with the column in characters, as editors count, where miette's own counts bytes.
+#[derive(Debug)]
+struct Excerpt(Source);
+
+impl SourceCode for Excerpt {
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        before: usize,
+        after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let Self(source) = self;
+        let contents = source.text.read_span(span, before, after)?;
+        let (_, column) = source.line_and_column(contents.span().offset());
+        Ok(Box::new(MietteSpanContents::new_named(
+            source.name.clone(),
+            contents.data(),
+            *contents.span(),
+            contents.line(),
+            column - 1,
+            contents.line_count(),
+        )))
     }
 }

@@ -237,11 +237,86 @@ once = ["seed"]
 
     #[test]
     fn every_mistake_of_a_manifest_is_told() {
-        assert_snapshot!(problems("descripton = \"x\"\n[parameters.a]\ntype = \"txt\"\n[jobs]\nonce = \"seed\"\n"), @"");
+        assert_snapshot!(problems("descripton = \"x\"\n[parameters.a]\ntype = \"txt\"\n[jobs]\nonce = \"seed\"\n"), @r#"
+          error: unknown key `descripton`
+           ,-[compose/x/stack.toml:1:1]
+         1 | descripton = "x"
+           : ^^^^^|^^^^
+           :      `-- unknown
+         2 | [parameters.a]
+           `----
+          help: did you mean `description`? there are: description, each, env, jobs, memory_mib,
+                parameters, requires, secrets, urls
+
+          error: `parameters.a.help` is missing
+           ,-[compose/x/stack.toml:2:13]
+         1 | descripton = "x"
+         2 | [parameters.a]
+           :             ^
+         3 | type = "txt"
+           `----
+          help: What it is for.
+
+          error: `parameters.a.type` cannot be `txt`
+           ,-[compose/x/stack.toml:3:8]
+         2 | [parameters.a]
+         3 | type = "txt"
+           :        ^^|^^
+           :          `-- unknown
+         4 | [jobs]
+           `----
+          help: did you mean `text`? it is one of text, integer, boolean, list
+
+          error: `jobs.once` must be a list of texts, not a text
+           ,-[compose/x/stack.toml:5:8]
+         4 | [jobs]
+         5 | once = "seed"
+           :        ^^^^^^
+           `----
+          help: write ["seed"]
+
+        4 problems found
+        "#);
     }
 
     #[test]
     fn mistakes_between_keys_are_told() {
-        assert_snapshot!(problems("[parameters.path]\nhelp = \"x\"\n[parameters.n]\nhelp = \"x\"\ntype = \"integer\"\ndefault = \"3\"\n[each.n]\nurl = \"x\"\n"), @"");
+        assert_snapshot!(problems("[parameters.path]\nhelp = \"x\"\n[parameters.n]\nhelp = \"x\"\ntype = \"integer\"\ndefault = \"3\"\n[each.n]\nurl = \"x\"\n"), @r#"
+          error: no parameter can be called `path`
+           ,-[compose/x/stack.toml:1:13]
+         1 | [parameters.path]
+           :             ^^^^
+         2 | help = "x"
+           `----
+          help: `path`, `env` and `scale` of [stacks.<name>] have a meaning of their own
+
+          error: parameter `path` has neither `type` nor `default`
+           ,-[compose/x/stack.toml:1:13]
+         1 | [parameters.path]
+           :             ^^^^
+         2 | help = "x"
+           `----
+          help: add `default = …`, or `type = "text"` (or integer, boolean, list) to require a value
+
+          error: the default of parameter `n` must be a whole number
+           ,-[compose/x/stack.toml:6:11]
+         5 | type = "integer"
+         6 | default = "3"
+           :           ^^^
+         7 | [each.n]
+           `----
+          help: let `type` and `default` agree; with a default, `type` can go
+
+          error: [each.n] needs a list parameter `n`
+           ,-[compose/x/stack.toml:7:7]
+         6 | default = "3"
+         7 | [each.n]
+           :       ^
+         8 | url = "x"
+           `----
+          help: add [parameters.n] with `type = "list"` or a list as default
+
+        4 problems found
+        "#);
     }
 }
