@@ -52,7 +52,10 @@ enum Shape<'s> {
     Anything,
     Text,
     Flag,
-    Integer { min: i128, max: i128 },
+    Integer {
+        min: i128,
+        max: i128,
+    },
     Number,
     /// One of these texts: an enum without data.
     Words(Vec<&'s str>),
@@ -80,7 +83,9 @@ struct Check<'s> {
 impl<'s> Check<'s> {
     fn shape(&self, schema: &'s Value) -> Shape<'s> {
         if let Some(name) = schema.get("$ref").and_then(Value::as_str) {
-            let target = name.strip_prefix("#/$defs/").and_then(|name| self.definitions?.get(name));
+            let target = name
+                .strip_prefix("#/$defs/")
+                .and_then(|name| self.definitions?.get(name));
             return target.map_or(Shape::Anything, |target| self.shape(target));
         }
         if let Some(choices) = schema.get("anyOf").and_then(Value::as_array) {
@@ -143,7 +148,9 @@ impl<'s> Check<'s> {
             }
             (Shape::Words(words), DeValue::String(text)) if !words.contains(&text.as_ref()) => {
                 self.problems.push(unknown(
-                    self.source.at(value.span()).says(format!("`{}` cannot be `{text}`", path.text)),
+                    self.source
+                        .at(value.span())
+                        .says(format!("`{}` cannot be `{text}`", path.text)),
                     text,
                     words,
                     "it is one of",
@@ -154,20 +161,28 @@ impl<'s> Check<'s> {
                 let message = match (shape, given) {
                     (Shape::Integer { min, max }, DeValue::Integer(number)) if *max < i128::from(i64::MAX) => {
                         match i128::from_str_radix(number.as_str(), number.radix()) {
-                            Ok(given) if given < *min => format!("`{}` must be at least {min}, not {number}", path.text),
+                            Ok(given) if given < *min => {
+                                format!("`{}` must be at least {min}, not {number}", path.text)
+                            }
                             _ => format!("`{}` must be at most {max}, not {number}", path.text),
                         }
                     }
-                    _ => format!("`{}` must be {}, not {}", path.text, shape.words(self), given_words(given)),
+                    _ => format!(
+                        "`{}` must be {}, not {}",
+                        path.text,
+                        shape.words(self),
+                        given_words(given)
+                    ),
                 };
                 let problem = self.source.at(value.span()).says(message);
-                self.problems.push(match remedy(shape, given, self.source, value.span()) {
-                    Some(help) => problem.help(help),
-                    None => match schema.get("description").and_then(Value::as_str) {
-                        Some(text) => problem.help(first_paragraph(text)),
-                        None => problem,
-                    },
-                });
+                self.problems
+                    .push(match remedy(shape, given, self.source, value.span()) {
+                        Some(help) => problem.help(help),
+                        None => match schema.get("description").and_then(Value::as_str) {
+                            Some(text) => problem.help(first_paragraph(text)),
+                            None => problem,
+                        },
+                    });
             }
         }
     }
@@ -181,7 +196,8 @@ impl<'s> Check<'s> {
                 (None, None) => {
                     let known: Vec<&str> = shape.keys.keys().copied().collect();
                     let problem = self.source.at(key.span()).says(format!("unknown key `{}`", below.text));
-                    self.problems.push(unknown(problem, key.get_ref(), &known, "there are:"));
+                    self.problems
+                        .push(unknown(problem, key.get_ref(), &known, "there are:"));
                 }
             }
         }
@@ -195,11 +211,13 @@ impl<'s> Check<'s> {
                 false => format!("{}.{name}", path.text),
             };
             let problem = self.source.at(path.key.clone()).says(format!("`{full}` is missing"));
-            self.problems.push(match (self.shape(schema), schema.get("description").and_then(Value::as_str)) {
-                (Shape::Choice(choices), _) => problem.help(one_table(&full, &choices)),
-                (_, Some(text)) => problem.help(first_paragraph(text)),
-                _ => problem,
-            });
+            self.problems.push(
+                match (self.shape(schema), schema.get("description").and_then(Value::as_str)) {
+                    (Shape::Choice(choices), _) => problem.help(one_table(&full, &choices)),
+                    (_, Some(text)) => problem.help(first_paragraph(text)),
+                    _ => problem,
+                },
+            );
         }
     }
 
@@ -217,7 +235,8 @@ impl<'s> Check<'s> {
                         _ => format!("unknown key `{}`", below.text),
                     };
                     let problem = self.source.at(key.span()).says(message);
-                    self.problems.push(unknown(problem, key.get_ref(), &known, "there are:"));
+                    self.problems
+                        .push(unknown(problem, key.get_ref(), &known, "there are:"));
                 }
             }
         }
@@ -225,7 +244,10 @@ impl<'s> Check<'s> {
         given.retain(|(key, _)| choices.contains_key(key.get_ref().as_ref()));
         match given.as_slice() {
             [] if empty => {
-                let problem = self.source.at(path.key.clone()).says(format!("`{}` is empty", path.text));
+                let problem = self
+                    .source
+                    .at(path.key.clone())
+                    .says(format!("`{}` is empty", path.text));
                 self.problems.push(problem.help(one_table(&path.text, choices)));
             }
             [] | [_] => {}
@@ -418,8 +440,14 @@ fn table(schema: &Value) -> Table<'_> {
     let keys = schema.get("properties").and_then(Value::as_object);
     let required = schema.get("required").and_then(Value::as_array);
     Table {
-        keys: keys.into_iter().flatten().map(|(name, schema)| (name.as_str(), schema)).collect(),
+        keys: keys
+            .into_iter()
+            .flatten()
+            .map(|(name, schema)| (name.as_str(), schema))
+            .collect(),
         required: required.into_iter().flatten().filter_map(Value::as_str).collect(),
-        others: schema.get("additionalProperties").filter(|others| **others != Value::Bool(false)),
+        others: schema
+            .get("additionalProperties")
+            .filter(|others| **others != Value::Bool(false)),
     }
 }

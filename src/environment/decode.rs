@@ -60,11 +60,17 @@ fn syntax(source: &Source, error: &toml::de::Error) -> Problem {
     let rest: Vec<&str> = lines.map(str::trim).collect();
     let problem = if message == DUPLICATE {
         let key = &source.text[place.span.clone()];
-        place.says(format!("`{}` is given twice", key.trim_matches('"'))).help("keep one of them")
+        place
+            .says(format!("`{}` is given twice", key.trim_matches('"')))
+            .help("keep one of them")
     } else {
         place.says(what)
     };
-    if rest.is_empty() { problem } else { problem.label(rest.join("; ")) }
+    if rest.is_empty() {
+        problem
+    } else {
+        problem.label(rest.join("; "))
+    }
 }
 
 impl Source {

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use miette::{
-    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan,
-    SpanContents,
+    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents, SourceCode,
+    SourceSpan, SpanContents,
 };
 
 /// Files that people write are small; a bigger one is not what its name says.
@@ -37,27 +37,30 @@ impl Source {
     }
 
     /// Reads `path`. A file that cannot be read, is over 1 MiB or not UTF-8 is a [`Problem`] without a place.
-    pub fn read(path: &Path, name: &str) -> Result<Self, Problem> {
+    pub fn read(path: &Path, name: &str) -> Result<Self, Problems> {
         let unreadable = |why: String| Problem::new(format!("failed to read {name}: {why}"));
         let size = std::fs::metadata(path)
             .map_err(|error| unreadable(error.to_string()))?
             .len();
         if size > MAX_TEXT {
             return Err(unreadable(format!("it has {size} bytes, more than 1 MiB"))
-                .help("is this really the file that was meant?"));
+                .help("is this really the file that was meant?")
+                .into());
         }
         let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
         Self::from_bytes(name, bytes)
     }
 
     /// Takes bytes that must be UTF-8.
-    pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Self, Problem> {
+    pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Self, Problems> {
         String::from_utf8(bytes)
             .map(|text| Self::new(name, text))
             .map_err(|error| {
                 let valid = error.utf8_error().valid_up_to();
                 let line = error.as_bytes()[..valid].iter().filter(|b| **b == b'\n').count() + 1;
-                Problem::new(format!("{name}:{line}: the file is not UTF-8 text")).help("save it as UTF-8")
+                Problem::new(format!("{name}:{line}: the file is not UTF-8 text"))
+                    .help("save it as UTF-8")
+                    .into()
             })
     }
 

@@ -41,6 +41,7 @@ pub struct Manifest {
 #[serde(deny_unknown_fields)]
 pub struct Declaration {
     /// What it is for.
+    #[serde(default)]
     pub help: String,
     /// `text`, `integer`, `boolean` or `list`; the type of the default when there is one.
     #[serde(rename = "type")]
@@ -157,7 +158,10 @@ impl Manifest {
                 (Some(kind), Some(default)) if *kind.get() != ParameterKind::of(default.get()) => found.push(
                     source
                         .at(default.span())
-                        .says(format!("the default of parameter `{name}` must be {}", kind.get().words()))
+                        .says(format!(
+                            "the default of parameter `{name}` must be {}",
+                            kind.get().words()
+                        ))
                         .help("let `type` and `default` agree; with a default, `type` can go"),
                 ),
                 _ => {}
@@ -170,7 +174,9 @@ impl Manifest {
                     source
                         .at(source.span_of(&["each", name]))
                         .says(format!("[each.{name}] needs a list parameter `{name}`"))
-                        .help(format!("add [parameters.{name}] with `type = \"list\"` or a list as default")),
+                        .help(format!(
+                            "add [parameters.{name}] with `type = \"list\"` or a list as default"
+                        )),
                 );
             }
         }
@@ -248,15 +254,6 @@ once = ["seed"]
           help: did you mean `description`? there are: description, each, env, jobs, memory_mib,
                 parameters, requires, secrets, urls
 
-          error: `parameters.a.help` is missing
-           ,-[compose/x/stack.toml:2:13]
-         1 | descripton = "x"
-         2 | [parameters.a]
-           :             ^
-         3 | type = "txt"
-           `----
-          help: What it is for.
-
           error: `parameters.a.type` cannot be `txt`
            ,-[compose/x/stack.toml:3:8]
          2 | [parameters.a]
@@ -275,7 +272,7 @@ once = ["seed"]
            `----
           help: write ["seed"]
 
-        4 problems found
+        3 problems found
         "#);
     }
 

@@ -28,14 +28,21 @@ const APP: &str = "services:\n  web:\n    image: app:1\n";
 #[test]
 fn everything_that_was_written_is_loaded() {
     let project = project(&[
-        ("environments/demo.toml", "[machine.local]\n[stacks.app]\npath = \"../app\"\n[stacks.other]\n"),
+        (
+            "environments/demo.toml",
+            "[machine.local]\n[stacks.app]\npath = \"../app\"\n[stacks.other]\n",
+        ),
         ("app/compose.yaml", APP),
         ("compose/other/compose.yaml", APP),
     ]);
     let sources = load(project.path(), &"demo".parse().unwrap()).unwrap();
     assert_eq!(sources.file.name, "environments/demo.toml");
     assert_eq!(sources.directory, project.path().join("environments"));
-    let shown: Vec<&str> = sources.stacks.values().map(|stack| stack.compose_source.name.as_str()).collect();
+    let shown: Vec<&str> = sources
+        .stacks
+        .values()
+        .map(|stack| stack.compose_source.name.as_str())
+        .collect();
     assert_eq!(shown, ["app/compose.yaml", "compose/other/compose.yaml"]);
 }
 
@@ -88,7 +95,11 @@ fn mistakes_in_several_files_are_told_at_once() {
 
 #[test]
 fn an_unknown_environment_is_told_with_those_that_there_are() {
-    let project = project(&[("environments/demo.toml", ""), ("environments/prod.toml", ""), ("environments/x.txt", "")]);
+    let project = project(&[
+        ("environments/demo.toml", ""),
+        ("environments/prod.toml", ""),
+        ("environments/x.txt", ""),
+    ]);
     assert_snapshot!(error(&project, "demoo"), @r#"
     there is no environment `demoo`: PROJECT/environments/demoo.toml does not exist
     help: did you mean `demo`? there are: demo, prod. A new one is written by `provision init demoo`
@@ -98,7 +109,11 @@ fn an_unknown_environment_is_told_with_those_that_there_are() {
 #[test]
 fn a_file_that_cannot_be_text_is_told() {
     let project = project(&[("environments/a.toml", "")]);
-    fs::write(project.path().join("environments/latin.toml"), b"# ok\ndomain = \"\xe4\"\n").unwrap();
+    fs::write(
+        project.path().join("environments/latin.toml"),
+        b"# ok\ndomain = \"\xe4\"\n",
+    )
+    .unwrap();
     let big = fs::File::create(project.path().join("environments/big.toml")).unwrap();
     big.set_len(5 * 1024 * 1024).unwrap();
     assert_snapshot!(error(&project, "latin"), @r#"

@@ -72,7 +72,10 @@ fn the_view_sees_what_matters() {
     assert!(web.privileged.is_some(), "a variable may turn it on");
     assert!(web.healthcheck);
     let db = &compose.services["db"];
-    assert_eq!((db.privileged.clone(), db.healthcheck, db.replicas), (None, false, Some(3)));
+    assert_eq!(
+        (db.privileged.clone(), db.healthcheck, db.replicas),
+        (None, false, Some(3))
+    );
     assert_eq!(texts(&compose.volumes), ["data"]);
     assert_eq!(texts(&compose.networks), ["inner"]);
     assert_eq!(texts(&compose.secret_files), ["./token.txt"]);
@@ -82,9 +85,15 @@ fn the_view_sees_what_matters() {
 #[test]
 fn published_ports_are_seen_through_anchors_and_host_networking() {
     let compose = Compose::decode(&source(WHOLE)).unwrap();
-    let found: Vec<_> = published_ports(&compose).into_iter().map(|p| (p.service, p.text)).collect();
+    let found: Vec<_> = published_ports(&compose)
+        .into_iter()
+        .map(|p| (p.service, p.text))
+        .collect();
     let expected = [("db", "network_mode: host"), ("web", "9000:9000")];
-    assert_eq!(found, expected.map(|(service, text)| (service.to_owned(), text.to_owned())));
+    assert_eq!(
+        found,
+        expected.map(|(service, text)| (service.to_owned(), text.to_owned()))
+    );
 }
 
 #[test]
@@ -112,7 +121,10 @@ fn published_ports_are_seen_in_each_syntax() {
     let compose = Compose::decode(&source(text)).unwrap();
     let line = |port: &Port| {
         let place = source(text).at(port.span.clone()).to_string();
-        let (ip, host) = (port.host_ip.as_deref().unwrap_or("-"), port.published.as_deref().unwrap_or("-"));
+        let (ip, host) = (
+            port.host_ip.as_deref().unwrap_or("-"),
+            port.published.as_deref().unwrap_or("-"),
+        );
         let place = place.trim_start_matches("compose/app/compose.yaml:");
         format!("{place} {} = {ip} {host} {} {}", port.text, port.target, port.protocol)
     };
@@ -127,7 +139,7 @@ fn published_ports_are_seen_in_each_syntax() {
     10:9 3000-3005:3000-3005 = - 3000-3005 3000-3005 tcp
     11:9 127.0.0.1::5432 = 127.0.0.1 - 5432 tcp
     12:9 ${PORT:-5437}:5432 = - ${PORT:-5437} 5432 tcp
-    13:9 ${IP:-0.0.0.0}:5438:5432/${PROTO:-tcp} = ${IP:-0.0.0.0} 5438 5432/${PROTO:-tcp} tcp
+    13:9 ${IP:-0.0.0.0}:5438:5432/${PROTO:-tcp} = ${IP:-0.0.0.0} 5438 5432 ${PROTO:-tcp}
     14:11 5432 = - - 5432 tcp
     15:9 127.0.0.1:5439:5432 = 127.0.0.1 5439 5432 udp
     "#);
@@ -150,7 +162,7 @@ fn what_is_no_compose_file_is_told() {
       `----
     "#);
     assert_snapshot!(problems("services:\n  a:\n  b:\n    ports: 80\n    volumes: { a: b }\n  c:\n    ports: [[80], \"http:80\", true]\n    image: [x]\n"), @r#"
-      error: `services.a` must be a mapping, not empty
+      error: `services.a` is empty, it must be a mapping
        ,-[compose/app/compose.yaml:2:4]
      1 | services:
      2 |   a:
@@ -273,4 +285,31 @@ fn deep_nesting_is_a_problem_and_not_a_crash() {
 fn an_include_alone_is_a_compose_file() {
     let compose = Compose::decode(&source("include: [other.yaml]\n")).unwrap();
     assert!(compose.include.is_some() && compose.services.is_empty());
+}
+
+#[test]
+fn variables_are_seen_with_what_they_need() {
+    let text = r#"services:
+  web:
+    image: "app:${TAG:-1}"
+    environment:
+      URL: ${URL}
+      OTHER: "$OTHER and ${MUST:?tell me} and ${A:-${B}} and $$NONE and $${NONE} and ${C+x}"
+"#;
+    let compose = Compose::decode(&source(text)).unwrap();
+    let line = |v: &Variable| format!("{} {}", v.name, if v.required { "required" } else { "optional" });
+    let lines: Vec<String> = compose.variables.iter().map(line).collect();
+    assert_eq!(
+        lines,
+        [
+            "TAG optional",
+            "URL required",
+            "OTHER required",
+            "MUST required",
+            "A optional",
+            "B optional",
+            "C optional"
+        ]
+    );
+    assert_eq!(&text[compose.variables[1].span.clone()], "${URL}");
 }

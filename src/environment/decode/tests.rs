@@ -445,7 +445,9 @@ fn the_place_of_a_key_is_found_by_its_path() {
 
 /// Every problem of a text lies in it, on characters' borders, and can be shown.
 fn check_places(text: &str) -> Result<(), TestCaseError> {
-    let Err(problems) = decode(&source(text)) else { return Ok(()) };
+    let Err(problems) = decode(&source(text)) else {
+        return Ok(());
+    };
     prop_assert!(problems.iter().count() > 0);
     for problem in problems.iter() {
         prop_assert!(text.get(problem.span.clone()).is_some(), "{problem:?}");

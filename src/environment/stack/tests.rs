@@ -82,7 +82,10 @@ fn an_unknown_stack_is_told_with_those_that_there_are() {
     let problem = project.load("ap").unwrap_err().into_vec().remove(0);
     let help = problem.help.unwrap();
     assert!(help.starts_with("did you mean `app`? there are: app"), "{help}");
-    assert!(help.ends_with("A stack of your own needs `path`, or a folder compose/ap"), "{help}");
+    assert!(
+        help.ends_with("A stack of your own needs `path`, or a folder compose/ap"),
+        "{help}"
+    );
 }
 
 #[test]
@@ -101,7 +104,10 @@ fn the_catalogue_holds_folders_only() {
 #[test]
 fn mistakes_in_all_files_of_a_stack_are_told_at_once() {
     let project = Project::new(&[
-        ("compose.yaml", "services:\n  web:\n    image: app:1\n    depends_on: [dbb]\n    env_file: web.env\n  db:\n    image: x\n"),
+        (
+            "compose.yaml",
+            "services:\n  web:\n    image: app:1\n    depends_on: [dbb]\n    env_file: web.env\n  db:\n    image: x\n",
+        ),
         ("stack.toml", "memory = 3\n"),
         ("a.conf", ""),
         ("a.conf.hbs", ""),
