@@ -1,4 +1,5 @@
 use insta::assert_snapshot;
+use proptest::prelude::*;
 
 use super::*;
 
@@ -312,4 +313,55 @@ fn variables_are_seen_with_what_they_need() {
         ]
     );
     assert_eq!(&text[compose.variables[1].span.clone()], "${URL}");
+}
+
+#[test]
+fn places_are_right_with_windows_line_ends_and_a_byte_order_mark() {
+    let text = "\u{feff}# é\r\nservices:\r\n  wéb:\r\n    image: ü\r\n    ports: ['80:80', 81:81]\r\n";
+    let compose = Compose::decode(&source(text)).unwrap();
+    let (name, web) = compose.services.first_key_value().unwrap();
+    assert_eq!((name.as_str(), &text[web.span.clone()]), ("wéb", "wéb"));
+    let marked: Vec<&str> = web.ports.iter().map(|port| &text[port.span.clone()]).collect();
+    assert_eq!(marked, ["'80:80'", "81:81"]);
+}
+
+#[test]
+fn merge_keys_override_as_yaml_says() {
+    let text = "x-a: &a { image: a:1, privileged: true }\nx-b: &b { image: b:1, restart: always }\nservices:\n  web:\n    <<: [*a, *b]\n    privileged: false\n";
+    let compose = Compose::decode(&source(text)).unwrap();
+    let web = &compose.services["web"];
+    assert_eq!(web.image.as_ref().unwrap().get(), "a:1");
+    assert_eq!((web.restart.as_deref(), web.privileged.clone()), (Some("always"), None));
+}
+
+fn check_places(text: &str) -> Result<(), TestCaseError> {
+    let Err(problems) = Compose::decode(&source(text)) else {
+        return Ok(());
+    };
+    for problem in problems.iter() {
+        prop_assert!(text.get(problem.span.clone()).is_some(), "{problem:?}");
+    }
+    prop_assert!(!problems.render(false, 80).is_empty());
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_or_told(text in any::<String>()) {
+        check_places(&text)?;
+    }
+
+    #[test]
+    fn any_damage_is_read_or_told(at in 0..WHOLE.len(), cut in 0_usize..20, put in "\\PC{0,5}") {
+        let mut bytes = WHOLE.as_bytes().to_vec();
+        bytes.splice(at..(at + cut).min(WHOLE.len()), put.bytes());
+        if let Ok(text) = String::from_utf8(bytes) {
+            check_places(&text)?;
+        }
+    }
+
+    #[test]
+    fn any_port_like_text_is_read_or_told(port in r#"[\[\]{}$:/0-9a-c.-]{0,12}"#) {
+        check_places(&format!("services:\n  a:\n    ports:\n    - {port}\n    - \"{port}\"\n"))?;
+    }
 }
