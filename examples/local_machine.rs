@@ -1,6 +1,11 @@
 //! Drives the local provider by hand: `local_machine ROOT create IMAGE USER_DATA [ACCELERATION]`, `observe`, `start`,
 //! `resize CPUS`, `destroy [keep]`, `leftovers`.
-#![allow(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used, reason = "a tool for the bench")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a tool for the bench"
+)]
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -50,14 +55,19 @@ async fn main() {
                 _ => Acceleration::Auto,
             };
             let user_data = std::fs::read_to_string(&args[3]).unwrap();
-            let made = local.create(&owner, &spec(&args[2], user_data, 2, acceleration), &say).await;
+            let made = local
+                .create(&owner, &spec(&args[2], user_data, 2, acceleration), &say)
+                .await;
             made.map(|made| println!("{made:#?}"))
         }
         "observe" => local.observe(&owner).await.map(|found| println!("{found:#?}")),
         "start" => local.start(&owner, &say).await.map(|found| println!("{found:#?}")),
         "resize" => {
             let spec = spec("x", String::new(), args[2].parse().unwrap(), Acceleration::Auto);
-            local.resize(&owner, &spec, &say).await.map(|found| println!("{found:#?}"))
+            local
+                .resize(&owner, &spec, &say)
+                .await
+                .map(|found| println!("{found:#?}"))
         }
         "destroy" => local.destroy(&owner, args.get(2).is_some(), &say).await,
         _ => local.leftovers(&owner).await.map(|left| println!("{left:#?}")),
