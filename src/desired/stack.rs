@@ -136,17 +136,16 @@ fn dot_env(findings: &mut Findings<'_>, sources: &Sources, source: &StackSource,
         "COMPOSE_FILE".to_owned(),
         Rendered::new(format!("{COMPOSE}:{OVERRIDE}")),
     )]);
-    for (name, text) in &source.manifest.env {
+    let written = sources.environment.stacks.iter().find(|(name, _)| name.get() == source.name.as_str());
+    let written = written.map(|(_, stack)| &stack.env);
+    // A default that the environment replaces is not rendered: it may name a stack that is not there.
+    let replaced = |name: &String| written.is_some_and(|env| env.keys().any(|key| key.get() == name));
+    for (name, text) in source.manifest.env.iter().filter(|(name, _)| !replaced(name)) {
         if let Some(rendered) = findings.render(&source.manifest_source, text, context) {
             variables.insert(name.clone(), rendered);
         }
     }
-    let written = sources
-        .environment
-        .stacks
-        .iter()
-        .find(|(name, _)| name.get() == source.name.as_str());
-    for (name, text) in written.into_iter().flat_map(|(_, stack)| &stack.env) {
+    for (name, text) in written.into_iter().flatten() {
         if !is_variable(name.get()) {
             findings.at(
                 name.span(),
