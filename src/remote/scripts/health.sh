@@ -3,7 +3,7 @@
 # usage: sudo sh -s -- STACK SECONDS [SERVICE…] <health.sh       services that need not be named must exist if named
 # Healthy: running and healthy; or running for two seconds (ten after a restart) where there is no health check;
 # or exited with 0 and not meant to restart. `docker compose up --wait` fails on the last (docker/compose#10596).
-# Given up at once: exited with an error and not meant to restart; unhealthy twice in a row.
+# Given up at once: exited with an error and not meant to restart; restarted four times; unhealthy twice in a row.
 # stdout, a line of JSON for each change:  {"elapsed":3,"services":[{"name","service","state","health","verdict"}…]}
 # then {"healthy":true,"elapsed":9} and exit 0, or the failure bundle and exit 1:
 #   {"healthy":false,"elapsed":60,"reason":…,"services":[{"name","service","verdict","state":<docker's State with the
@@ -58,6 +58,8 @@ judge() {
         if ($5 == 0) verdict = "ok"
         else if ($6 != "on-failure") verdict = "bad"
       }
+      # Docker starts it again and again: it will not get better by waiting.
+      if (verdict == "wait" && $7 - first[name] >= 4) verdict = "bad"
       print $0 "|" verdict
       out = out name "|" since[name] "|" start[name] "|" first[name] "|" sick[name] "\n" }
     END { printf "%s", out >seen }'

@@ -1,0 +1,52 @@
+# The two commands: `make demo` and `make test`. Both install what is missing on a fresh Debian or Ubuntu.
+# Nothing here needs a cloud account or a container registry.
+
+CARGO     ?= cargo
+PROVISION  = $(or $(CARGO_TARGET_DIR),target)/debug/provision
+export PROVISION_LAB_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/provision-lab
+# A rustup that was installed a moment ago is not on the PATH of this shell yet.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+.PHONY: help demo clean-demo test bench lint install-demo install-test build build-tests lab
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+demo: install-demo ## a guestbook on PostgreSQL behind TLS, on a virtual machine of this computer
+	@$(MAKE) --no-print-directory -j2 build lab
+	@$(PROVISION) apply demo --yes
+
+test: install-test ## everything: unit, golden, fault and end-to-end tests on real machines
+	@$(MAKE) --no-print-directory -j2 build-tests lab
+	tests/scripts/run.sh
+	$(CARGO) test --workspace --all-targets
+
+clean-demo: ## take the demo back
+	@$(PROVISION) destroy demo --yes
+
+bench: install-test ## numbers for the README, on the release build
+	@$(MAKE) --no-print-directory lab
+	tests/bench
+
+lint: ## formatting, clippy, shellcheck
+	$(CARGO) fmt --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+install-demo:
+	@tests/lab/install demo
+
+install-test:
+	@tests/lab/install test
+
+# One selection of packages and targets everywhere: another one would compile the dependencies again.
+build:
+	@$(CARGO) build --workspace --all-targets
+
+build-tests:
+	@$(CARGO) test --workspace --all-targets --no-run
+
+# Machine images, container images and packages, built from Debian packages; kept in the user's cache.
+lab:
+	@tests/lab/images
+	@tests/lab/containers
+	@ln -sfn "$(PROVISION_LAB_DIR)" .lab

@@ -1,0 +1,187 @@
+//! A project in a folder of its own, with a home of its own, and the binary that works on it.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// A project, its state and its machine; all of it goes when this goes.
+pub struct Lab {
+    folder: TempDir,
+    pub name: &'static str,
+    images: PathBuf,
+    started: Instant,
+}
+
+impl Lab {
+    /// None, and a word, where the lab's images are not built.
+    pub fn new(name: &'static str, image: &str) -> Option<Self> {
+        let images = std::env::var_os("PROVISION_LAB_DIR").map_or_else(default_images, PathBuf::from);
+        let Ok(image) = images.join(image).canonicalize() else {
+            eprintln!("skipped: no {image} in {}; `make lab` builds it", images.display());
+            return None;
+        };
+        let folder = TempDir::with_prefix("provision-e2e-").unwrap();
+        std::fs::create_dir(folder.path().join("environments")).unwrap();
+        let lab = Self { folder, name, images, started: Instant::now() };
+        lab.write_environment(&image);
+        Some(lab)
+    }
+
+    fn write_environment(&self, image: &Path) {
+        let mut text = format!(
+            "[machine.local]\nimage = {image:?}\ndisk_gib = 12\nmemory_gib = 2\nacceleration = \"auto\"\n\n[data]\nvolume_gib = 4\n"
+        );
+        if self.name == "demo" {
+            text.push_str("\n[stacks.postgres]\ndatabases = [\"app\"]\n\n[stacks.demo]\n\n[routes]\n\"/\" = \"web:8000\"\n\n[images]\n");
+            for (reference, file) in
+                [("caddy:2", "caddy_2.tar"), ("postgres:17", "postgres_17.tar"), ("provision-demo:1", "provision-demo_1.tar")]
+            {
+                let _ = writeln!(text, "{reference:?} = {:?}", self.images.join(file));
+            }
+        }
+        std::fs::write(self.environment(), text).unwrap();
+    }
+
+    pub fn environment(&self) -> PathBuf {
+        self.folder.path().join(format!("environments/{}.toml", self.name))
+    }
+
+    pub fn path(&self, relative: &str) -> PathBuf {
+        self.folder.path().join(relative)
+    }
+
+    pub fn say(&self, what: &str) {
+        eprintln!("[{:6.1}s] {}: {what}", self.started.elapsed().as_secs_f64(), self.name);
+    }
+
+    /// The binary with a home of its own: no state, identity or ssh configuration of whoever runs the tests.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_provision"));
+        let home = self.folder.path().join("home");
+        std::fs::create_dir_all(&home).unwrap();
+        command
+            .args(args)
+            .current_dir(self.folder.path())
+            .env("HOME", &home)
+            .env("CI", "true")
+            .env_remove("XDG_CONFIG_HOME")
+            .env_remove("XDG_CACHE_HOME")
+            .env_remove("XDG_STATE_HOME")
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// Runs, shows what it said, and wants exit code 0. Gives standard output and standard error.
+    #[track_caller]
+    pub fn ok(&self, args: &[&str]) -> String {
+        self.say(&format!("provision {}", args.join(" ")));
+        let output = self.run(args);
+        let text = text(&output);
+        eprintln!("{text}");
+        assert!(output.status.success(), "provision {args:?} ended with {}", output.status);
+        text
+    }
+
+    /// Runs something that must fail with this code; gives what it said.
+    #[track_caller]
+    pub fn fails(&self, code: i32, args: &[&str]) -> String {
+        self.say(&format!("provision {} (must end with {code})", args.join(" ")));
+        let output = self.run(args);
+        let text = text(&output);
+        eprintln!("{text}");
+        assert_eq!(output.status.code(), Some(code), "provision {args:?}");
+        text
+    }
+
+    pub fn start(&self, args: &[&str]) -> Child {
+        self.say(&format!("provision {} (in the background)", args.join(" ")));
+        self.command(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// A command on the host; wants exit code 0 and gives its standard output.
+    #[track_caller]
+    pub fn on_host(&self, script: &str) -> String {
+        let output = self.run(&["ssh", self.name, "--", script]);
+        assert!(output.status.success(), "on the host: {script}\n{}", text(&output));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    #[track_caller]
+    pub fn output(&self, key: &str) -> String {
+        let output = self.run(&["output", self.name, key, "--raw"]);
+        assert!(output.status.success(), "{}", text(&output));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// `curl` with the environment's own certificate authority. Gives the body.
+    #[track_caller]
+    pub fn curl(&self, args: &[&str]) -> String {
+        let mut command = Command::new("curl");
+        command.args(["--silent", "--show-error", "--fail", "--max-time", "60", "--cacert", &self.output("ca_certificate")]);
+        let output = command.args(args).output().unwrap();
+        assert!(output.status.success(), "curl {args:?}: {}", text(&output));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    pub fn state(&self) -> serde_json::Value {
+        let path = self.path(&format!(".provision/{}/state.json", self.name));
+        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    }
+
+    /// The machine's folder and the process of its QEMU.
+    pub fn qemu(&self) -> (PathBuf, i32) {
+        let machines = self.path("home/.local/state/provision/machines");
+        let folder = std::fs::read_dir(&machines)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .find(|path| path.join("pid").exists())
+            .expect("a machine with a pid file");
+        let pid = std::fs::read_to_string(folder.join("pid")).unwrap().trim().parse().unwrap();
+        (folder, pid)
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        // A failed test must not leave a machine behind.
+        if self.path(&format!(".provision/{}/state.json", self.name)).exists() {
+            let _ = self.run(&["destroy", self.name, "--yes"]);
+        }
+    }
+}
+
+fn default_images() -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(std::env::home_dir()?.join(".cache"))).unwrap_or_default();
+    cache.join("provision-lab")
+}
+
+pub fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout))
+}
+
+/// Waits until `done`, at most `limit`.
+#[track_caller]
+pub fn until(what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + limit;
+    while !done() {
+        assert!(Instant::now() < deadline, "waited {limit:?} for {what}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+pub fn kill(pid: i32) {
+    let status = Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+pub fn alive(pid: i32) -> bool {
+    Path::new(&format!("/proc/{pid}")).exists()
+}

@@ -1,0 +1,249 @@
+//! What happens to an environment, in order.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use super::lab::{Lab, alive, kill, until};
+
+/// The whole life of the demo.
+pub fn tell(lab: &Lab) {
+    killed_in_the_middle(lab);
+    lab.ok(&["apply", "demo", "--yes"]);
+    the_page_is_served(lab);
+    only_the_edge_is_public(lab);
+    a_second_apply_touches_nothing(lab);
+    a_changed_route_touches_only_the_edge(lab);
+    a_changed_compose_file_touches_only_its_stack(lab);
+    drift_is_seen_and_repaired(lab);
+    an_unhealthy_release_is_rolled_back(lab);
+    a_full_disk_is_told(lab);
+    a_power_failure_keeps_the_data(lab);
+    no_secret_is_where_it_must_not_be(lab);
+    nothing_is_left(lab);
+}
+
+/// A plain image gets Docker by user-data alone; nothing else is asked of it.
+pub fn plain(lab: &Lab) {
+    lab.ok(&["apply", "plain", "--yes"]);
+    assert!(lab.ok(&["apply", "plain", "--yes"]).contains("nothing to do"));
+    lab.on_host("docker compose version && docker info --format '{{.DockerRootDir}}' | grep -x /data/docker");
+    lab.on_host("test -s /var/lib/provision/converged && cloud-init status | grep -q done");
+    nothing_is_left(lab);
+}
+
+/// `kill -9` while an image is being sent: the lock is taken over, and the next apply goes on from there.
+fn killed_in_the_middle(lab: &Lab) {
+    let mut apply = lab.start(&["apply", "demo", "--yes"]);
+    let mut seen = String::new();
+    for line in BufReader::new(apply.stderr.take().unwrap()).lines() {
+        let line = line.unwrap();
+        eprintln!("{line}");
+        seen.push_str(&line);
+        if line.contains("stack.postgres") && line.contains("deploy") {
+            break;
+        }
+    }
+    std::thread::sleep(Duration::from_secs(2));
+    apply.kill().unwrap();
+    apply.wait().unwrap();
+    assert!(seen.contains("stack.postgres"), "the apply ended before it came to the stack");
+    let state = lab.state();
+    assert_eq!(state["resources"]["host.base"]["status"], "present");
+    assert_eq!(state["resources"]["stack.postgres"]["status"], "intended");
+    // The key of the first boot, which user-data still shows, is not believed any more.
+    assert_eq!(lab.path(".provision/demo/known_hosts").metadata().map(|m| m.len() > 0).ok(), Some(true));
+}
+
+fn the_page_is_served(lab: &Lab) {
+    let url = lab.output("url");
+    assert!(lab.curl(&[&url]).contains("<html"), "a page");
+    lab.curl(&["--data", "name=e2e&message=a row that must outlive much", &format!("{url}/entries")]);
+    assert!(the_row_is_there(lab));
+}
+
+fn the_row_is_there(lab: &Lab) -> bool {
+    let url = lab.output("url");
+    lab.curl(&["-H", "Accept: application/json", &format!("{url}/entries")]).contains("a row that must outlive much")
+}
+
+fn only_the_edge_is_public(lab: &Lab) {
+    let address = lab.output("address");
+    for (port, open) in [(443, true), (5432, false), (8000, false), (2019, false)] {
+        let socket: SocketAddr = format!("{address}:{port}").parse().unwrap();
+        let answer = TcpStream::connect_timeout(&socket, Duration::from_secs(5));
+        assert_eq!(answer.is_ok(), open, "port {port} at {address}");
+    }
+    let listeners = lab.on_host("sudo ss -Hltn");
+    assert!(!listeners.contains(":5432") && !listeners.contains(":8000"), "{listeners}");
+    // The second wall stands on its own: a container that publishes a port is not reached from another interface.
+    lab.on_host("sudo nft list table inet provision | grep -q 'policy drop'");
+    lab.on_host("sudo iptables -S DOCKER-USER | grep -q ctorigdstport");
+    lab.on_host("! sudo grep -Eqi '^ *PasswordAuthentication +yes' /etc/ssh/sshd_config.d/00-provision.conf");
+}
+
+/// Identifier and start time of every container.
+fn containers(lab: &Lab) -> Vec<String> {
+    let list = lab.on_host(
+        "sudo docker ps -aq | xargs sudo docker inspect --format '{{.Name}} {{.Id}} {{.State.StartedAt}}' | sort",
+    );
+    list.lines().map(str::to_owned).collect()
+}
+
+fn of<'a>(containers: &'a [String], name: &str) -> Vec<&'a String> {
+    containers.iter().filter(|line| line.starts_with(&format!("/{name}-"))).collect()
+}
+
+fn a_second_apply_touches_nothing(lab: &Lab) {
+    let before = containers(lab);
+    let serial = lab.state()["serial"].clone();
+    assert!(lab.ok(&["apply", "demo", "--yes"]).contains("nothing to do"));
+    assert_eq!(containers(lab), before);
+    assert_eq!(lab.state()["serial"], serial, "a no-op writes no state");
+    assert!(lab.ok(&["status", "demo"]).contains("healthy"));
+    lab.ok(&["plan", "demo", "--detailed-exitcode"]);
+}
+
+fn a_changed_route_touches_only_the_edge(lab: &Lab) {
+    let before = containers(lab);
+    edit(lab, "\"/\" = \"web:8000\"", "\"/\" = \"web:8000\"\n\"/entries*\" = \"web:8000\"");
+    let plan = lab.fails(2, &["plan", "demo", "--detailed-exitcode"]);
+    assert!(plan.contains("~ edge.caddy") && !plan.contains("stack."), "{plan}");
+    lab.ok(&["apply", "demo", "--yes"]);
+    // Caddy itself is reloaded, not restarted.
+    assert_eq!(containers(lab), before);
+    assert!(the_row_is_there(lab));
+    assert!(lab.ok(&["apply", "demo", "--yes"]).contains("nothing to do"));
+}
+
+fn a_changed_compose_file_touches_only_its_stack(lab: &Lab) {
+    let before = containers(lab);
+    own_demo(lab);
+    edit_compose(lab, "mem_limit: 256m", "mem_limit: 300m");
+    let plan = lab.fails(2, &["plan", "demo", "--detailed-exitcode"]);
+    assert!(plan.contains("~ stack.demo") && plan.contains("+     mem_limit: 300m"), "{plan}");
+    assert!(!plan.contains("stack.postgres") && !plan.contains("edge.caddy"), "{plan}");
+    lab.ok(&["apply", "demo", "--yes"]);
+    let after = containers(lab);
+    for untouched in ["postgres", "edge"] {
+        assert_eq!(of(&after, untouched), of(&before, untouched));
+    }
+    assert_ne!(of(&after, "demo"), of(&before, "demo"));
+    assert!(the_row_is_there(lab));
+    assert!(lab.ok(&["apply", "demo", "--yes"]).contains("nothing to do"));
+}
+
+fn drift_is_seen_and_repaired(lab: &Lab) {
+    let before = containers(lab);
+    lab.on_host("sudo docker stop demo-web-1 && echo '# by hand' | sudo tee -a /opt/provision/stacks/edge/config/Caddyfile");
+    lab.on_host("sudo nft delete table inet provision");
+    let plan = lab.fails(2, &["plan", "demo", "--detailed-exitcode"]);
+    for drift in ["service web (drift)", "config/Caddyfile (drift)", "firewall (drift)"] {
+        assert!(plan.contains(drift), "{drift} in\n{plan}");
+    }
+    assert!(!plan.contains("stack.postgres"), "{plan}");
+    lab.ok(&["apply", "demo", "--yes"]);
+    assert_eq!(of(&containers(lab), "postgres"), of(&before, "postgres"));
+    lab.on_host("sudo nft list table inet provision | grep -q 'policy drop'");
+    assert!(the_row_is_there(lab));
+    assert!(lab.ok(&["apply", "demo", "--yes"]).contains("nothing to do"));
+}
+
+fn an_unhealthy_release_is_rolled_back(lab: &Lab) {
+    edit_compose(lab, "http://127.0.0.1:8000/healthz", "http://127.0.0.1:8000/no-such-page");
+    edit_compose(lab, "retries: 6", "retries: 1");
+    edit_compose(lab, "start_period: 120s", "start_period: 10s");
+    let failure = lab.fails(1, &["apply", "demo", "--yes"]);
+    assert!(failure.contains("rolled back") && failure.contains("last health check"), "{failure}");
+    assert!(the_row_is_there(lab), "the release before serves again");
+    edit_compose(lab, "http://127.0.0.1:8000/no-such-page", "http://127.0.0.1:8000/healthz");
+    edit_compose(lab, "retries: 1", "retries: 6");
+    edit_compose(lab, "start_period: 10s", "start_period: 120s");
+    lab.ok(&["apply", "demo", "--yes"]);
+    assert!(lab.ok(&["apply", "demo", "--yes"]).contains("nothing to do"));
+}
+
+fn a_full_disk_is_told(lab: &Lab) {
+    lab.on_host("sudo sh -c 'fallocate -l $(($(df --output=avail -B1 / | tail -1) - 65536)) /var/full'");
+    edit_compose(lab, "mem_limit: 300m", "mem_limit: 280m");
+    let failure = lab.fails(1, &["apply", "demo", "--yes"]);
+    assert!(failure.contains("disk full"), "{failure}");
+    assert!(the_row_is_there(lab), "what served goes on serving");
+    lab.on_host("sudo rm /var/full");
+    lab.ok(&["apply", "demo", "--yes"]);
+}
+
+fn a_power_failure_keeps_the_data(lab: &Lab) {
+    let (_, pid) = lab.qemu();
+    lab.say(&format!("kill -9 of QEMU ({pid})"));
+    kill(pid);
+    until("QEMU to be gone", Duration::from_secs(20), || !alive(pid));
+    let plan = lab.fails(2, &["plan", "demo", "--detailed-exitcode"]);
+    assert!(plan.contains("power (drift): off → on"), "{plan}");
+    lab.ok(&["apply", "demo", "--yes"]);
+    until("the page", Duration::from_secs(180), || {
+        let url = lab.output("url");
+        let certificate = lab.output("ca_certificate");
+        let curl = std::process::Command::new("curl").args(["-sf", "--max-time", "10", "--cacert", &certificate, &url]).output();
+        curl.is_ok_and(|output| output.status.success())
+    });
+    assert!(the_row_is_there(lab), "the row outlives the power failure");
+}
+
+fn no_secret_is_where_it_must_not_be(lab: &Lab) {
+    let secret = lab.on_host("sudo cat /opt/provision/stacks/postgres/secrets/password");
+    assert_eq!(secret.len(), 32, "a generated secret");
+    let (machine, _) = lab.qemu();
+    for file in [
+        lab.path(".provision/demo/state.json"),
+        lab.path(".provision/demo/secrets.age"),
+        machine.join("seed.img"),
+        machine.join("serial.log"),
+        machine.join("machine.json"),
+    ] {
+        let bytes = std::fs::read(&file).unwrap();
+        let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+        assert!(!found, "the secret is in {}", file.display());
+    }
+    let inspected = lab.on_host("sudo docker ps -aq | xargs sudo docker inspect");
+    assert!(!inspected.contains(&secret), "the secret is in docker inspect");
+}
+
+fn nothing_is_left(lab: &Lab) {
+    let (machine, pid) = lab.qemu();
+    lab.fails(3, &["destroy", lab.name]);
+    assert!(alive(pid), "without consent nothing happens");
+    lab.ok(&["destroy", lab.name, "--yes"]);
+    until("QEMU to end", Duration::from_secs(10), || !alive(pid));
+    assert!(!machine.exists(), "no disk");
+    let addresses = lab.path("home/.local/state/provision/addresses");
+    assert_eq!(std::fs::read_dir(addresses).unwrap().count(), 0, "no address");
+    assert!(!lab.path(&format!(".provision/{}", lab.name)).exists(), "no state");
+    let kept = lab.path(".provision/_destroyed");
+    assert_eq!(std::fs::read_dir(kept).unwrap().count(), 1, "a backup of the state");
+}
+
+fn edit(lab: &Lab, from: &str, to: &str) {
+    replace(&lab.environment(), from, to);
+}
+
+fn edit_compose(lab: &Lab, from: &str, to: &str) {
+    replace(&lab.path("compose/demo/compose.yaml"), from, to);
+}
+
+fn replace(path: &std::path::Path, from: &str, to: &str) {
+    let text = std::fs::read_to_string(path).unwrap();
+    assert!(text.contains(from), "{} holds {from}", path.display());
+    std::fs::write(path, text.replace(from, to)).unwrap();
+}
+
+/// A folder of the built-in stack's name wins over it.
+fn own_demo(lab: &Lab) {
+    let from = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("compose/demo");
+    let to = lab.path("compose/demo");
+    std::fs::create_dir_all(&to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}

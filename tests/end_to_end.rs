@@ -1,0 +1,27 @@
+//! The whole way on real machines: QEMU, cloud-init, sshd, Docker, Compose, Caddy, PostgreSQL, booted from the tool's own
+//! user-data. Needs what `make lab` builds; without it the tests say so and pass.
+//!
+//! A boot under emulation takes a minute or two, so one machine lives through one long story, told in order.
+
+#[path = "e2e/lab.rs"]
+mod lab;
+#[path = "e2e/story.rs"]
+mod story;
+
+use lab::Lab;
+
+/// Apply with a `kill -9` in the middle, TLS page, no-op, changes, drift, power failure, full disk, destroy.
+#[test]
+fn a_demo_lives_through_its_days() {
+    if let Some(lab) = Lab::new("demo", "debian-13-docker.qcow2") {
+        story::tell(&lab);
+    }
+}
+
+/// An image without Docker comes up by the tool's user-data alone.
+#[test]
+fn a_plain_cloud_image_comes_up_by_user_data_alone() {
+    if let Some(lab) = Lab::new("plain", "debian-13.qcow2") {
+        story::plain(&lab);
+    }
+}
