@@ -538,5 +538,5 @@ async fn one_probe_over_a_slow_link_is_quick() {
         );
         took.push(started.elapsed());
     }
-    assert!(took[1] - took[0] < Duration::from_secs(1), "{took:?}");
+    assert!(took[1].saturating_sub(took[0]) < Duration::from_secs(1), "{took:?}");
 }

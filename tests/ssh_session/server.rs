@@ -64,9 +64,12 @@ impl Server {
             at("sshd_config"),
             format!(
                 "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\n\
-                 UsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\n",
+                 UsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\n\
+                 SetEnv HOME={}\n",
                 at("host").display(),
-                at("authorized").display()
+                at("authorized").display(),
+                // Not this person's: their .bashrc may take half a second.
+                folder.path().display(),
             ),
         )
         .unwrap();
