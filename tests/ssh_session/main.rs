@@ -1,5 +1,11 @@
 //! The session against a real sshd: every way in which it can fail, and what it leaves behind.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test may fail, and says what it measured"
+)]
+
 mod server;
 
 use std::path::PathBuf;
@@ -9,7 +15,10 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use provision::note::Note;
-use provision::remote::{ClientKey, ConnectPolicy, Exit, Pipe, RemoteCommand, Session, SessionError, Stdin, Target};
+use provision::remote::{
+    Archive, ArchiveEntry, ClientKey, ConnectPolicy, Exit, Interactive, Pipe, Probe, RemoteCommand, Script, Session,
+    SessionError, Stdin, Target,
+};
 use provision::secret::Secret;
 use server::{ALIAS, Proxy, Server};
 
@@ -506,7 +515,7 @@ async fn a_script_reads_its_own_input() {
     let Some(server) = Server::start() else { return };
     server.ready();
     let session = connect(&server.target()).await;
-    let script = provision::remote::Script::new("count", "set -eu\necho \"$1: it's $(wc -c) bytes!\"\n");
+    let script = Script::new("count", "set -eu\necho \"$1: it's $(wc -c) bytes!\"\n");
     let command = RemoteCommand::script_reading(script, ["a b"], Stdin::Bytes(vec![0; 1000]));
     assert_eq!(
         session.run_ok(&command, &silent).await.unwrap().stdout,
@@ -539,4 +548,71 @@ async fn one_probe_over_a_slow_link_is_quick() {
         took.push(started.elapsed());
     }
     assert!(took[1].saturating_sub(took[0]) < Duration::from_secs(1), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_packed_stack_is_what_the_hosts_scripts_take() {
+    let Some(server) = Server::start() else { return };
+    if server::user() != "root" {
+        eprintln!("skipped: the scripts want to be root");
+        return;
+    }
+    server.ready();
+    let session = connect(&server.target()).await;
+    let entry = |path: &str, text: &str, mode| ArchiveEntry {
+        path: path.to_owned(),
+        bytes: text.as_bytes().to_vec(),
+        mode,
+    };
+    let long = format!("conf/{}.conf", "x".repeat(120));
+    let files = [
+        entry("compose.yaml", "services: {}", 0o644),
+        entry(".env", "A='1'", 0o600),
+        entry(&long, "", 0o755),
+    ];
+    let archive = Archive::pack(files).unwrap();
+    let digest = archive.digest.as_str();
+    let bytes = archive.unpacked.to_string();
+    let receive = RemoteCommand::script_reading(
+        Script::RECEIVE_STACK,
+        ["app", digest, &bytes],
+        Stdin::Bytes(archive.bytes.clone()),
+    );
+    session.run_ok(&receive, &silent).await.unwrap();
+    session
+        .run_ok(&RemoteCommand::script(Script::ACTIVATE_STACK, ["app", digest]), &silent)
+        .await
+        .unwrap();
+    let stack = server.folder.path().join("root/stacks/app");
+    assert_eq!(std::fs::read_to_string(stack.join(".env")).unwrap(), "A='1'");
+    assert_eq!(
+        std::fs::read_to_string(stack.join(".manifest")).unwrap(),
+        archive.manifest
+    );
+    assert!(stack.join(&long).exists());
+
+    let probe = session.run_ok(&Probe::command(), &silent).await.unwrap();
+    let probe = Probe::parse(&probe.stdout).unwrap();
+    assert!(
+        probe.boot_id.is_some() && !probe.disk.is_empty() && probe.memory.total_bytes > 0,
+        "{probe:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_person_logs_in_with_the_same_checks() {
+    let Some(server) = Server::start() else { return };
+    server.ready();
+    let run = |words: &[&str]| {
+        let words: Vec<String> = words.iter().map(ToString::to_string).collect();
+        let login = Interactive::new(&server.target(), &words, false).unwrap();
+        tokio::task::spawn_blocking(|| login.status().unwrap())
+    };
+    assert_eq!(run(&["exit", "3"]).await.unwrap().code(), Some(3));
+    server.pin(&server::key());
+    assert_eq!(
+        run(&["true"]).await.unwrap().code(),
+        Some(255),
+        "the host key is checked"
+    );
 }

@@ -63,11 +63,9 @@ impl Server {
         std::fs::write(
             at("sshd_config"),
             format!(
-                "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\n\
+                "Port {port}\nListenAddress 127.0.0.1\nHostKey {0}/host\nAuthorizedKeysFile {0}/authorized\nPidFile none\nStrictModes no\n\
                  UsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\n\
-                 SetEnv HOME={}\n",
-                at("host").display(),
-                at("authorized").display(),
+                 SetEnv HOME={0} PROVISION_ROOT={0}/root\n",
                 // Not this person's: their .bashrc may take half a second.
                 folder.path().display(),
             ),
