@@ -16,8 +16,13 @@ use super::streams::{self, Feed, OnLine};
 use super::target::Target;
 use crate::note::{Note, Say};
 
-/// sshd allows ten sessions a connection (`MaxSessions`); one holds the connection open.
+/// sshd allows ten sessions a connection (`MaxSessions`); one holds the connection open, and one that has answered is
+/// counted for a moment more.
 const CONCURRENT: usize = 8;
+
+/// How often a channel is asked for again, with pauses that grow by this (4.2 s in all).
+const OPEN_AGAIN: u32 = 20;
+const PAUSE_OPEN: Duration = Duration::from_millis(20);
 
 /// Linux runs no program with an argument longer than 128 KiB, and sshd passes the whole command as one.
 const LONGEST_COMMAND: usize = 128 * 1024 - 1;
@@ -230,15 +235,27 @@ impl Session {
             .stderr(openssh::Stdio::piped());
         let started = Instant::now();
         let whole = async {
-            let mut child = match remote.spawn().await {
-                Ok(child) => child,
-                Err(why) => return Err(self.broken(command, &why, false).await),
+            let mut refusals = 0;
+            let mut child = loop {
+                match remote.spawn().await {
+                    Ok(child) => break child,
+                    // The server still counts a session that has answered already. Nothing was run yet.
+                    Err(why) if refusals < OPEN_AGAIN && chain(&why).contains("refused") => {
+                        refusals += 1;
+                        sleep(PAUSE_OPEN * refusals).await;
+                    }
+                    Err(why) => return Err(self.broken(command, &why, false).await),
+                }
             };
             let input = child.stdin().take();
             let stdout = streams::stdout(child.stdout().take(), command, on_line);
             let stderr = streams::stderr(child.stderr().take(), on_line);
-            let ended = async { tokio::join!(child.wait(), stderr) };
-            let finished = async { tokio::try_join!(stdout, async { Ok(ended.await) }) };
+            let finished = async {
+                // Outputs to their end first: `wait` closes the control socket as soon as the exit code is there, and
+                // ssh then throws away what it has not written yet.
+                let (stdout, stderr) = tokio::try_join!(stdout, async { Ok(stderr.await) })?;
+                Ok((stdout, stderr, child.wait().await))
+            };
             let fed = async {
                 match feed.into(input, say).await {
                     // Its end is the command's business.
@@ -246,7 +263,7 @@ impl Session {
                     Err(why) => why,
                 }
             };
-            let (stdout, (status, stderr)) = tokio::select! {
+            let (stdout, stderr, status) = tokio::select! {
                 finished = finished => finished?,
                 why = fed => return Err(why),
             };
