@@ -365,13 +365,18 @@ async fn more_commands_than_the_server_allows_wait_for_their_turn() {
         let session = &session;
         async move {
             session
-                .run_ok(&sh(&format!("sleep 0.1; echo {n}")), &silent)
+                .run_ok(&sh(&format!("sleep 0.1; head -c 300000 /dev/zero; echo {n}")), &silent)
                 .await
                 .map(|output| output.stdout)
         }
     });
     for (n, output) in futures_util::future::join_all(runs).await.into_iter().enumerate() {
-        assert_eq!(output.unwrap(), format!("{n}\n").into_bytes());
+        let output = output.unwrap();
+        assert!(
+            output.ends_with(format!("\0{n}\n").as_bytes()) && output.len() > 300_000,
+            "{n}: {}",
+            output.len()
+        );
     }
     assert_eq!(proxy.connections.load(Ordering::Relaxed), 1, "one TCP connection a run");
 }
