@@ -38,7 +38,7 @@ const TELL_EVERY: Duration = Duration::from_secs(2);
 
 /// Pauses between looks at a port while a machine boots: short at first, then steady.
 const PAUSE_FIRST: Duration = Duration::from_millis(200);
-const PAUSE_LONGEST: Duration = Duration::from_secs(1);
+const PAUSE_LONGEST: Duration = Duration::from_millis(500);
 
 /// Pause after a refused login. OpenSSH 9.8 and later shuts out an address that fails more often than once in five
 /// seconds (`PerSourcePenalties`, authfail:5s, min:15s).

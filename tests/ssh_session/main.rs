@@ -621,3 +621,34 @@ async fn a_person_logs_in_with_the_same_checks() {
         "the host key is checked"
     );
 }
+
+#[tokio::test]
+async fn without_ssh_it_says_what_to_install() {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "fails_without_ssh", "--ignored", "--nocapture"])
+        .env("PATH", "/nonexistent")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        text.contains("failed to start `ssh`") && text.contains("apt-get install openssh-client"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+#[ignore = "run by the test above"]
+async fn fails_without_ssh() {
+    let target = Target {
+        endpoint: provision::names::Endpoint::standard([127, 0, 0, 1].into()),
+        user: "deploy".to_owned(),
+        alias: ALIAS.to_owned(),
+        known_hosts: "/nonexistent".into(),
+        key: ClientKey::Agent(None),
+        proxy_jump: None,
+        escalate: true,
+        ssh_config: None,
+    };
+    let error = Session::connect(&target, QUICK, &silent).await.unwrap_err();
+    eprintln!("{error}\n{}", error.remedy().unwrap());
+}
