@@ -294,7 +294,7 @@ fn transfer(elapsed: Duration, done: u64, total: Option<u64>, columns: usize, pa
     let cells = if columns >= ROOM_FOR_CELLS {
         let full = (CELLS as u64 * done.min(total) / total) as usize;
         let bar = paint.busy.apply_to("━".repeat(full));
-        format!("{bar}{}  ", paint.dim.apply_to("━".repeat(CELLS - full)))
+        format!("{bar}{}  ", paint.dim.apply_to("─".repeat(CELLS - full)))
     } else {
         String::new()
     };
@@ -331,23 +331,54 @@ mod tests {
 
     #[test]
     fn a_machine_that_boots() {
-        insta::assert_snapshot!(steady(&screen(100, 7)), @"");
+        insta::assert_snapshot!(steady(&screen(100, 7)), @r"
+        warning: machine.instance: no KVM here:
+        the machine runs under emulation
+          ⠋ machine.instance  create  0.0s  waiting for sshd at 127.77.0.1:22 (port 22 open, no ssh banner…
+          · stack.app         deploy
+          · edge.caddy        deploy
+        ");
     }
 
     #[test]
     fn a_transfer() {
-        insta::assert_snapshot!(steady(&screen(100, 11)), @"");
+        insta::assert_snapshot!(steady(&screen(100, 11)), @r"
+        warning: machine.instance: no KVM here:
+        the machine runs under emulation
+          ✓ machine.instance  create  42.1s
+          ⠋ stack.app         deploy  0.0s  ━━━━━━━━━━──────────  50.0 MiB of 100.0 MiB
+          · edge.caddy        deploy
+        ");
     }
 
     #[test]
     fn a_run_that_failed() {
-        insta::assert_snapshot!(steady(&screen(100, 99)), @"");
+        insta::assert_snapshot!(steady(&screen(100, 99)), @r"
+        warning: machine.instance: no KVM here:
+        the machine runs under emulation
+        stack.app | Container app-web-1  Unhealthy
+          ✓ machine.instance  create  42.1s
+          ✗ stack.app         deploy  service `web` is unhealthy
+          · edge.caddy        deploy
+        1 step done, 2 left after 61.0s
+        ");
     }
 
     #[test]
     fn a_narrow_terminal_is_no_mess() {
         let text = steady(&screen(30, 99));
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @r"
+        warning: machine.instance: no
+        KVM here:
+        the machine runs under emulati
+        on
+        stack.app | Container app-web-
+        1  Unhealthy
+          ✓ machine.instance  create…
+          ✗ stack.app         deploy…
+          · edge.caddy        deploy
+        1 step done, 2 left after 61.0
+        ");
         assert!(text.lines().all(|line| line.chars().count() <= 30));
     }
 }

@@ -44,6 +44,22 @@ mod tests {
         for (_, event) in a_run() {
             json.handle(&event);
         }
-        insta::assert_snapshot!(shared.text(), @"");
+        insta::assert_snapshot!(shared.text(), @r#"
+        {"event":"started","steps":[{"address":"machine.instance","title":"create"},{"address":"stack.app","title":"deploy"},{"address":"edge.caddy","title":"deploy"}]}
+        {"event":"step_started","address":"machine.instance","title":"create"}
+        {"event":"waiting","address":"machine.instance","reason":"sshd at 127.77.0.1:22 (port 22 closed: connection refused)"}
+        {"event":"waiting","address":"machine.instance","reason":"sshd at 127.77.0.1:22 (port 22 closed: connection refused)"}
+        {"event":"warning","address":"machine.instance","message":"no KVM here:\nthe machine runs under emulation"}
+        {"event":"waiting","address":"machine.instance","reason":"sshd at 127.77.0.1:22 (port 22 closed: connection refused)"}
+        {"event":"waiting","address":"machine.instance","reason":"sshd at 127.77.0.1:22 (port 22 open, no ssh banner yet)"}
+        {"event":"step_finished","address":"machine.instance","millis":42090}
+        {"event":"step_started","address":"stack.app","title":"deploy"}
+        {"event":"bytes","address":"stack.app","done":1048576,"total":104857600}
+        {"event":"bytes","address":"stack.app","done":52428800,"total":104857600}
+        {"event":"bytes","address":"stack.app","done":78643200,"total":104857600}
+        {"event":"line","address":"stack.app","line":"\u001b[33mContainer app-web-1  Unhealthy\u001b[0m"}
+        {"event":"step_failed","address":"stack.app","message":"service `web` is unhealthy"}
+        {"event":"finished","done":1,"left":2,"millis":61000}
+        "#);
     }
 }

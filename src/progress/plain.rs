@@ -253,7 +253,21 @@ pub(super) mod tests {
             now.store(millis, Ordering::Relaxed);
             plain.handle(&event);
         }
-        insta::assert_snapshot!(shared.text(), @"");
+        insta::assert_snapshot!(shared.text(), @r"
+        [   0.0s] 3 steps
+        [   0.0s] machine.instance: create
+        [   0.2s] machine.instance: waiting for sshd at 127.77.0.1:22 (port 22 closed: connection refused)
+        [   1.0s] warning: machine.instance: no KVM here:
+                  the machine runs under emulation
+        [  10.3s] machine.instance: waiting for sshd at 127.77.0.1:22 (port 22 closed: connection refused)
+        [  10.4s] machine.instance: waiting for sshd at 127.77.0.1:22 (port 22 open, no ssh banner yet)
+        [  42.1s] machine.instance: done in 42.1s
+        [  42.1s] stack.app: deploy
+        [  52.2s] stack.app: 75.0 MiB of 100.0 MiB
+        [  61.0s] stack.app | Container app-web-1  Unhealthy
+        [  61.0s] stack.app: failed: service `web` is unhealthy
+        [  61.0s] 1 step done, 2 left after 61.0s
+        ");
     }
 
     #[test]

@@ -321,3 +321,80 @@ pub(super) async fn goes_through_another(target: &Target) -> Result<bool, Sessio
             .is_some_and(|(key, value)| matches!(key, "proxyjump" | "proxycommand") && value != "none")
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::Endpoint;
+    use crate::secret::Secret;
+
+    fn target(proxy_jump: Option<&str>) -> Target {
+        Target {
+            endpoint: Endpoint::standard([203, 0, 113, 5].into()),
+            user: "deploy".to_owned(),
+            alias: "demo-1".to_owned(),
+            known_hosts: "/nonexistent".into(),
+            key: ClientKey::Generated(Secret::new("")),
+            proxy_jump: proxy_jump.map(str::to_owned),
+            escalate: true,
+            ssh_config: None,
+        }
+    }
+
+    fn kind(jump: Option<&str>, text: &str) -> &'static str {
+        match understand(&target(jump), text) {
+            Failed::NotYet(_) => "not yet",
+            Failed::Refused(_) => "refused",
+            Failed::Final(SessionError::UnknownHostKey { .. }) => "unknown",
+            Failed::Final(SessionError::HostKeyMismatch { .. }) => "mismatch",
+            Failed::Final(SessionError::Connect { .. }) => "final",
+            Failed::Final(_) => "other",
+        }
+    }
+
+    #[test]
+    fn what_ssh_says_is_told_apart() {
+        for (text, expected) in [
+            (
+                "ssh: connect to host 203.0.113.5 port 22: Connection refused\r\n",
+                "not yet",
+            ),
+            (
+                "ssh: connect to host 203.0.113.5 port 22: No route to host\r\n",
+                "not yet",
+            ),
+            (
+                "kex_exchange_identification: read: Connection reset by peer\r\n",
+                "not yet",
+            ),
+            ("Connection timed out during banner exchange\r\n", "not yet"),
+            (
+                "\"System is booting up. Unprivileged users are not permitted to log in yet.\"\nConnection closed by 203.0.113.5 port 22\n",
+                "not yet",
+            ),
+            ("deploy@203.0.113.5: Permission denied (publickey).\r\n", "refused"),
+            (
+                "No ED25519 host key is known for demo-1 and you have requested strict checking.\r\nHost key verification failed.\r\n",
+                "unknown",
+            ),
+            ("/tmp/config: line 3: Bad configuration option: nonsense\n", "final"),
+            (
+                "Could not resolve hostname bastion: Name or service not known\n",
+                "final",
+            ),
+        ] {
+            assert_eq!(kind(None, text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_jump_hosts_troubles_are_not_the_hosts() {
+        let text = "No ED25519 host key is known for bastion and you have requested strict checking.\r\nHost key verification failed.\r\n\
+                    Connection closed by UNKNOWN port 65535\r\n";
+        assert_eq!(kind(Some("bastion"), text), "final");
+        let text = "me@bastion: Permission denied (publickey).\r\nConnection closed by UNKNOWN port 65535\r\n";
+        assert_eq!(kind(Some("bastion"), text), "final");
+        let text = "deploy@203.0.113.5: Permission denied (publickey).\r\n";
+        assert_eq!(kind(Some("bastion"), text), "refused");
+    }
+}

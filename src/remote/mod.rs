@@ -7,18 +7,23 @@
 pub mod archive;
 pub mod command;
 pub mod error;
+pub mod interactive;
 mod master;
+pub mod output;
 pub mod probe;
 mod reach;
 pub mod scripts;
 pub mod session;
-mod streams;
+pub mod streams;
 pub mod target;
 
 pub use archive::{Archive, ArchiveEntry};
 pub use command::{RemoteCommand, Stdin};
 pub use error::SessionError;
+pub use interactive::Interactive;
+pub use output::{Exit, Output};
 pub use probe::Probe;
 pub use scripts::Script;
-pub use session::{ConnectPolicy, Counts, Exit, Interactive, OnLine, Output, Pipe, Session};
+pub use session::{ConnectPolicy, Counts, Session};
+pub use streams::{OnLine, Pipe};
 pub use target::{ClientKey, Target};

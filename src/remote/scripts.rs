@@ -18,6 +18,20 @@ impl Script {
     pub const RESTORE_STACK: Self = Self::new("restore-stack", include_str!("scripts/restore-stack.sh"));
     /// Waits for the first boot to get on: `SECONDS [LAST_PART]`.
     pub const WAIT_FIRST_BOOT: Self = Self::new("wait-first-boot", include_str!("scripts/wait-first-boot.sh"));
+    /// What Compose itself makes of a stack's files: `STACK [DIR]`. Its output holds secrets.
+    pub const CHECK_COMPOSE: Self = Self::new("check-compose", include_str!("scripts/check-compose.sh"));
+    /// Starts what changed in a stack: `STACK [ARGUMENT…]`.
+    pub const UP_STACK: Self = Self::new("up-stack", include_str!("scripts/up-stack.sh"));
+    /// Runs one service of a stack to its end: `STACK SERVICE [COMMAND…]`.
+    pub const JOB: Self = Self::new("job", include_str!("scripts/job.sh"));
+    /// Waits until a stack serves, or answers with a failure bundle: `STACK SECONDS [SERVICE…]`.
+    pub const HEALTH: Self = Self::new("health", include_str!("scripts/health.sh"));
+    /// Takes a stack down and its files away: `STACK [--volumes]`.
+    pub const REMOVE_STACK: Self = Self::new("remove-stack", include_str!("scripts/remove-stack.sh"));
+    /// Has Caddy take its present files, and shows what it made of them: `[CONFIG]`.
+    pub const CADDY_RELOAD: Self = Self::new("caddy-reload", include_str!("scripts/caddy-reload.sh"));
+    /// Replaces the host key of the first boot: `prepare|activate|drop`.
+    pub const ROTATE_HOST_KEY: Self = Self::new("rotate-host-key", include_str!("scripts/rotate-host-key.sh"));
 
     /// Prints what Compose makes of a folder: `STACK DIR`. The answer holds secrets.
     pub const CHECK_COMPOSE: Self = Self::new("check-compose", include_str!("scripts/check-compose.sh"));

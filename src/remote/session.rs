@@ -1,8 +1,6 @@
 //! One connection to one host. The only user of the `openssh` crate.
 
 use std::io;
-use std::os::unix::process::ExitStatusExt as _;
-use std::process::ExitStatus;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -11,16 +9,20 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::command::{RemoteCommand, Stdin};
 use super::error::{SessionError, SshSaid};
-use super::master::{self, Failed, Files, Master};
+use super::master::{self, Failed, Master};
+use super::output::{Exit, Output};
 use super::reach::{self, Seen};
-use super::streams::{self, Feed};
+use super::streams::{self, Feed, OnLine};
 use super::target::Target;
 use crate::note::{Note, Say};
 
-pub use super::streams::{OnLine, Pipe};
-
-/// sshd allows ten sessions a connection (`MaxSessions`); one holds the connection open.
+/// sshd allows ten sessions a connection (`MaxSessions`); one holds the connection open, and one that has answered is
+/// counted for a moment more.
 const CONCURRENT: usize = 8;
+
+/// How often a channel is asked for again, with pauses that grow by this (4.2 s in all).
+const OPEN_AGAIN: u32 = 20;
+const PAUSE_OPEN: Duration = Duration::from_millis(20);
 
 /// Linux runs no program with an argument longer than 128 KiB, and sshd passes the whole command as one.
 const LONGEST_COMMAND: usize = 128 * 1024 - 1;
@@ -31,9 +33,12 @@ const GRACE: Duration = Duration::from_secs(20);
 /// How long one look at the ssh port waits for an answer.
 const LOOK: Duration = Duration::from_secs(4);
 
+/// A login that takes longer than this is told, and told again.
+const TELL_EVERY: Duration = Duration::from_secs(2);
+
 /// Pauses between looks at a port while a machine boots: short at first, then steady.
 const PAUSE_FIRST: Duration = Duration::from_millis(200);
-const PAUSE_LONGEST: Duration = Duration::from_secs(1);
+const PAUSE_LONGEST: Duration = Duration::from_millis(500);
 
 /// Pause after a refused login. OpenSSH 9.8 and later shuts out an address that fails more often than once in five
 /// seconds (`PerSourcePenalties`, authfail:5s, min:15s).
@@ -58,63 +63,6 @@ pub struct Counts {
     pub attempts: u32,
     /// Commands run. Each costs two round trips: open a channel, run in it.
     pub commands: u32,
-}
-
-/// How a command ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// By itself.
-    Code(i32),
-    /// By a signal; the connection still stands.
-    Signal,
-}
-
-/// What a command left.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Output {
-    /// How it ended.
-    pub exit: Exit,
-    /// All of its standard output (its lines went to the callback instead, if there was one).
-    pub stdout: Vec<u8>,
-    /// The last 64 KiB of its standard error.
-    pub stderr: Vec<u8>,
-}
-
-impl Output {
-    /// Whether it ended with code 0.
-    pub fn success(&self) -> bool {
-        self.exit == Exit::Code(0)
-    }
-
-    /// The exit code, when it ended by itself.
-    pub fn code(&self) -> Option<i32> {
-        match self.exit {
-            Exit::Code(code) => Some(code),
-            Exit::Signal => None,
-        }
-    }
-
-    /// The last lines of standard error, for people.
-    pub fn stderr_tail(&self) -> String {
-        let text = String::from_utf8_lossy(&self.stderr);
-        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-        lines[lines.len().saturating_sub(12)..].join("\n")
-    }
-
-    /// The output of a command that has to succeed.
-    ///
-    /// # Errors
-    /// [`SessionError::CommandFailed`] with the exit code and the last lines of standard error.
-    pub fn checked(self, command: &RemoteCommand) -> Result<Self, SessionError> {
-        if self.success() {
-            return Ok(self);
-        }
-        Err(SessionError::CommandFailed {
-            name: command.name.clone(),
-            code: self.code(),
-            stderr: self.stderr_tail(),
-        })
-    }
 }
 
 /// A connection that stands. Commands run side by side on it, at most eight at a time.
@@ -168,7 +116,7 @@ impl Session {
                 Some(Seen::Banner) | None => {
                     attempts += 1;
                     let left = end.saturating_duration_since(Instant::now());
-                    match Master::start(target, left.max(Duration::from_secs(1))).await {
+                    match log_in(target, left.max(Duration::from_secs(1)), &place, say).await {
                         Ok(master) => return Ok(Self::on(master, target, place, attempts)),
                         Err(Failed::Final(why)) => return Err(why),
                         Err(Failed::Refused(why)) if !policy.first_contact => return Err(refused(target, why)),
@@ -287,15 +235,27 @@ impl Session {
             .stderr(openssh::Stdio::piped());
         let started = Instant::now();
         let whole = async {
-            let mut child = match remote.spawn().await {
-                Ok(child) => child,
-                Err(why) => return Err(self.broken(command, &why, false).await),
+            let mut refusals = 0;
+            let mut child = loop {
+                match remote.spawn().await {
+                    Ok(child) => break child,
+                    // The server still counts a session that has answered already. Nothing was run yet.
+                    Err(why) if refusals < OPEN_AGAIN && chain(&why).contains("refused") => {
+                        refusals += 1;
+                        sleep(PAUSE_OPEN * refusals).await;
+                    }
+                    Err(why) => return Err(self.broken(command, &why, false).await),
+                }
             };
             let input = child.stdin().take();
             let stdout = streams::stdout(child.stdout().take(), command, on_line);
             let stderr = streams::stderr(child.stderr().take(), on_line);
-            let ended = async { tokio::join!(child.wait(), stderr) };
-            let finished = async { tokio::try_join!(stdout, async { Ok(ended.await) }) };
+            let finished = async {
+                // Outputs to their end first: `wait` closes the control socket as soon as the exit code is there, and
+                // ssh then throws away what it has not written yet.
+                let (stdout, stderr) = tokio::try_join!(stdout, async { Ok(stderr.await) })?;
+                Ok((stdout, stderr, child.wait().await))
+            };
             let fed = async {
                 match feed.into(input, say).await {
                     // Its end is the command's business.
@@ -303,12 +263,12 @@ impl Session {
                     Err(why) => why,
                 }
             };
-            let (stdout, (status, stderr)) = tokio::select! {
+            let (stdout, stderr, status) = tokio::select! {
                 finished = finished => finished?,
                 why = fed => return Err(why),
             };
             let exit = match status {
-                Ok(status) => exit(status),
+                Ok(status) => Exit::from(status),
                 // The crate takes 127 for an error of its own.
                 Err(openssh::Error::Remote(_)) => Exit::Code(127),
                 Err(why) => match self.broken(command, &why, true).await {
@@ -371,6 +331,17 @@ impl Session {
     }
 }
 
+/// Starts ssh, and says so when it takes its time.
+async fn log_in(target: &Target, limit: Duration, place: &str, say: Say<'_>) -> Result<Master, Failed> {
+    let mut starting = std::pin::pin!(Master::start(target, limit));
+    loop {
+        match timeout(TELL_EVERY, &mut starting).await {
+            Ok(result) => return result,
+            Err(_) => say(Note::Waiting(format!("sshd at {place} (logging in)"))),
+        }
+    }
+}
+
 /// What was known at the last try.
 enum Last {
     Seen(Seen),
@@ -391,13 +362,6 @@ fn first_line(said: &SshSaid) -> String {
     said.0.lines().last().unwrap_or_default().to_owned()
 }
 
-fn exit(status: ExitStatus) -> Exit {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => Exit::Code(code),
-        (None, _) => Exit::Signal,
-    }
-}
-
 /// An error with all its causes: the crate's own texts leave ssh's words to the source.
 fn chain(why: &dyn std::error::Error) -> String {
     let mut text = why.to_string();
@@ -408,37 +372,4 @@ fn chain(why: &dyn std::error::Error) -> String {
         next = why.source();
     }
     text
-}
-
-/// A person's own login, with a terminal where there is one.
-#[derive(Debug)]
-pub struct Interactive {
-    command: std::process::Command,
-    // Holds the configuration and the key for as long as ssh may read them.
-    _files: Files,
-}
-
-impl Interactive {
-    /// The login, or one command there in place of a shell; ssh joins its words as it always does.
-    ///
-    /// # Errors
-    /// When the temporary files cannot be written.
-    pub fn new(target: &Target, words: &[String], terminal: bool) -> Result<Self, SessionError> {
-        let files = Files::write(target, false)?;
-        let mut command = std::process::Command::new("ssh");
-        command.arg("-F").arg(files.config());
-        command.arg(if terminal { "-t" } else { "-T" }).arg(&target.alias);
-        if !words.is_empty() {
-            command.arg("--").args(words);
-        }
-        Ok(Self { command, _files: files })
-    }
-
-    /// Runs it to its end on this program's own terminal.
-    ///
-    /// # Errors
-    /// When there is no ssh.
-    pub fn status(mut self) -> Result<ExitStatus, SessionError> {
-        self.command.status().map_err(|why| SessionError::NoSshBinary { why })
-    }
 }

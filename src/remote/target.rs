@@ -201,3 +201,99 @@ fn quoted(path: &Path) -> Result<String, SessionError> {
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target() -> Target {
+        Target {
+            endpoint: Endpoint::standard([127, 77, 0, 1].into()),
+            user: "deploy".to_owned(),
+            alias: "demo-0a1b2c3d".to_owned(),
+            known_hosts: "/home/a b/.provision/demo/known_hosts".into(),
+            key: ClientKey::Generated(Secret::new("PRIVATE")),
+            proxy_jump: None,
+            escalate: true,
+            ssh_config: Some("/home/a b/.ssh/config".into()),
+        }
+    }
+
+    #[test]
+    fn the_configuration_leaves_nothing_that_matters_to_others() {
+        let text = target()
+            .config(Some(Path::new("/run/p/key")), true, Duration::from_secs(20))
+            .unwrap();
+        insta::assert_snapshot!(text, @r#"
+        Host demo-0a1b2c3d
+          IgnoreUnknown KnownHostsCommand
+          HostName 127.77.0.1
+          Port 22
+          User deploy
+          HostKeyAlias demo-0a1b2c3d
+          UserKnownHostsFile "/home/a b/.provision/demo/known_hosts"
+          GlobalKnownHostsFile /dev/null
+          KnownHostsCommand none
+          StrictHostKeyChecking yes
+          NoHostAuthenticationForLocalhost no
+          VerifyHostKeyDNS no
+          CheckHostIP no
+          UpdateHostKeys no
+          PreferredAuthentications publickey
+          IdentityFile "/run/p/key"
+          IdentitiesOnly yes
+          IdentityAgent none
+          ServerAliveInterval 5
+          ServerAliveCountMax 6
+          ConnectTimeout 20
+          Compression no
+          ForwardAgent no
+          ForwardX11 no
+          ClearAllForwardings yes
+          PermitLocalCommand no
+          RemoteCommand none
+          ControlMaster no
+          ControlPath none
+          LogLevel INFO
+        Match all
+          BatchMode yes
+          Include "/home/a b/.ssh/config"
+          Include /etc/ssh/ssh_config
+        "#);
+    }
+
+    #[test]
+    fn names_and_paths_cannot_add_options() {
+        let broken = |change: &dyn Fn(&mut Target)| {
+            let mut target = target();
+            change(&mut target);
+            target.config(None, true, Duration::from_secs(20)).is_err()
+        };
+        assert!(!broken(&|_| {}));
+        assert!(broken(&|target| target.alias = "a\nProxyCommand evil".to_owned()));
+        assert!(broken(&|target| target.alias = "*".to_owned()));
+        assert!(broken(&|target| target.user = "-oProxyCommand=evil".to_owned()));
+        assert!(broken(&|target| target.proxy_jump = Some("a b".to_owned())));
+        assert!(broken(&|target| target.known_hosts = "/a\"b".into()));
+        assert!(broken(&|target| target.known_hosts = "/a/${HOME}".into()));
+    }
+
+    #[test]
+    fn only_this_hosts_pins_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut target = target();
+        target.known_hosts = folder.path().join("known_hosts");
+        assert!(target.pinned().is_empty());
+        let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIILTPbYpBTTA2aaY0yCu/EWMrMFxDlQL1GvmDTGBRgAA";
+        std::fs::write(&target.known_hosts, format!("other {key}\ndemo-0a1b2c3d {key}\n")).unwrap();
+        insta::assert_snapshot!(target.pinned().join("\n"), @r"
+        SHA256:YHo5uCm7YUHmtFuxmKy/F780NlnraPezEyowwF4jqj4 (ssh-ed25519)
+        ");
+    }
+
+    #[test]
+    fn a_key_that_was_offered_is_named_but_not_shown() {
+        assert_eq!(target().key.describe(), "the environment's key, which cannot be read");
+        assert!(!format!("{:?}", target()).contains("PRIVATE"));
+    }
+}

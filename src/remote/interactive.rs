@@ -1,0 +1,40 @@
+//! A person's own login, which takes no part in the session.
+
+use std::process::ExitStatus;
+
+use super::error::SessionError;
+use super::master::Files;
+use super::target::Target;
+
+/// A login as the environment's target says, with a terminal where there is one.
+#[derive(Debug)]
+pub struct Interactive {
+    command: std::process::Command,
+    // Holds the configuration and the key for as long as ssh may read them.
+    _files: Files,
+}
+
+impl Interactive {
+    /// The login, or one command there in place of a shell; ssh joins its words as it always does.
+    ///
+    /// # Errors
+    /// When the temporary files cannot be written.
+    pub fn new(target: &Target, words: &[String], terminal: bool) -> Result<Self, SessionError> {
+        let files = Files::write(target, false)?;
+        let mut command = std::process::Command::new("ssh");
+        command.arg("-F").arg(files.config());
+        command.arg(if terminal { "-t" } else { "-T" }).arg(&target.alias);
+        if !words.is_empty() {
+            command.arg("--").args(words);
+        }
+        Ok(Self { command, _files: files })
+    }
+
+    /// Runs it to its end on this program's own terminal.
+    ///
+    /// # Errors
+    /// When there is no ssh.
+    pub fn status(mut self) -> Result<ExitStatus, SessionError> {
+        self.command.status().map_err(|why| SessionError::NoSshBinary { why })
+    }
+}
