@@ -12,11 +12,17 @@
 //! `apply.rs` is the one function that shows the whole way.
 
 pub mod apply;
+pub mod cli;
+pub mod commands;
+pub mod desired;
 pub mod environment;
 pub mod names;
 pub mod note;
+pub mod observe;
+pub mod plan;
 pub mod progress;
 pub mod provider;
 pub mod remote;
+pub mod render;
 pub mod secret;
 pub mod state;

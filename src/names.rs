@@ -97,6 +97,13 @@ label!(
     "a stack name"
 );
 
+impl StackName {
+    /// The edge's Compose project.
+    pub fn edge() -> Self {
+        Self("edge".to_owned())
+    }
+}
+
 /// The address of one resource, the same word in plan, state, events, options and messages.
 ///
 /// The order of the variants is the order in which they are made; they are destroyed in reverse.

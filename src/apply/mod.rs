@@ -1,3 +1,208 @@
-//! Carries a plan out. Makes no decisions.
+//! Carries a plan out: write the intent to state, act, record the result, step by step. Makes no decisions.
+//!
+//! Killed at any instant, the next run finds in the state what was begun; every action is idempotent, so that it converges.
 
+mod edge;
+mod error;
 pub mod event;
+mod host;
+mod ledger;
+mod machine;
+mod stacks;
+#[cfg(test)]
+mod tests;
+mod world;
+
+use std::time::Instant;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+pub use error::{ActError, ApplyError};
+pub use ledger::{Keep, KeepError, Ledger};
+pub use world::{Reach, RealWorld, Removal};
+
+use crate::note::Note;
+use crate::plan::{Action, Change, Plan, Step};
+use crate::state::State;
+use event::{Event, StepTitle};
+
+/// What a step found out: the provider's identifier and facts to record.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// The provider's identifier.
+    pub id: Option<String>,
+    /// What we were told. Added to what the step knew before.
+    pub facts: std::collections::BTreeMap<String, String>,
+    /// Attributes that could be worked out only now, in place of those of the plan.
+    pub attributes: Option<std::collections::BTreeMap<String, String>>,
+}
+
+/// What steps act on: the real machine and host, or the one in memory that the tests break at will.
+pub trait World {
+    /// Carries one step out. Idempotent: called again after it was cut off anywhere, it ends the same.
+    fn act(
+        &mut self,
+        step: &Step,
+        ledger: &mut Ledger<'_>,
+        say: crate::note::Say<'_>,
+    ) -> impl Future<Output = Result<Outcome, ActError>> + Send;
+}
+
+/// Takes every step of `plan`. `stop` turns true when the person wants an end: the step at work is abandoned where it is,
+/// which is safe, and the state says so.
+///
+/// # Errors
+/// The first step that fails, or a state that cannot be written; what was done until then is recorded.
+pub async fn apply(
+    plan: &Plan,
+    state: &mut State,
+    keep: &mut dyn Keep,
+    world: &mut impl World,
+    events: &(dyn Fn(Event) + Send + Sync),
+    stop: &watch::Receiver<bool>,
+) -> Result<(), ApplyError> {
+    let begun = Instant::now();
+    events(Event::Started {
+        steps: plan
+            .steps
+            .iter()
+            .map(|step| StepTitle {
+                address: step.address.clone(),
+                title: title(step),
+            })
+            .collect(),
+    });
+    let mut done = 0;
+    let mut result = Ok(());
+    for step in &plan.steps {
+        if *stop.borrow() {
+            result = Err(ApplyError::Interrupted { address: None });
+            break;
+        }
+        result = take(step, state, keep, world, events, stop).await;
+        if result.is_err() {
+            break;
+        }
+        done += 1;
+    }
+    events(Event::Finished {
+        done,
+        left: plan.steps.len() - done,
+        millis: millis(begun),
+    });
+    result
+}
+
+async fn take(
+    step: &Step,
+    state: &mut State,
+    keep: &mut dyn Keep,
+    world: &mut impl World,
+    events: &(dyn Fn(Event) + Send + Sync),
+    stop: &watch::Receiver<bool>,
+) -> Result<(), ApplyError> {
+    let address = &step.address;
+    let begun = Instant::now();
+    events(Event::StepStarted {
+        address: address.clone(),
+        title: title(step),
+    });
+
+    match step.change {
+        Change::Delete { .. } => state.removing(address, Timestamp::now()),
+        Change::Create { .. } | Change::Update { .. } | Change::Replace { .. } => {
+            state.intend(address, step.attributes.clone(), Timestamp::now());
+            if let Some(record) = state.resources.get_mut(address) {
+                record.facts.clone_from(&step.facts);
+            }
+        }
+    }
+    keep.keep(state)?;
+
+    let mut ledger = Ledger::new(state, keep, address);
+    let say = |note: Note| events(event(address, note));
+    let mut stop = stop.clone();
+    let acted = tokio::select! {
+        biased;
+        acted = world.act(step, &mut ledger, &say) => acted,
+        () = stopped(&mut stop) => {
+            let message = "interrupted".to_owned();
+            events(Event::StepFailed { address: address.clone(), message });
+            return Err(ApplyError::Interrupted { address: Some(address.clone()) });
+        }
+    };
+    match acted {
+        Ok(outcome) => {
+            match step.change {
+                Change::Delete { .. } => {
+                    state.remove(address);
+                }
+                Change::Create { .. } | Change::Update { .. } | Change::Replace { .. } => {
+                    let before = state.record(address);
+                    let id = outcome.id.or_else(|| before.and_then(|record| record.id.clone()));
+                    let mut facts = before.map(|record| record.facts.clone()).unwrap_or_default();
+                    facts.extend(outcome.facts);
+                    let attributes = outcome.attributes.unwrap_or_else(|| step.attributes.clone());
+                    state.present(address, id, attributes, facts, Timestamp::now());
+                }
+            }
+            keep.keep(state)?;
+            events(Event::StepFinished {
+                address: address.clone(),
+                millis: millis(begun),
+            });
+            Ok(())
+        }
+        Err(why) => {
+            events(Event::StepFailed {
+                address: address.clone(),
+                message: why.to_string(),
+            });
+            Err(ApplyError::Step {
+                address: address.clone(),
+                why: Box::new(why),
+            })
+        }
+    }
+}
+
+/// Ends when `stop` turns true; never, when nobody can turn it any more.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn event(address: &crate::names::Address, note: Note) -> Event {
+    let address = address.clone();
+    match note {
+        Note::Waiting(reason) => Event::Waiting { address, reason },
+        Note::Bytes { done, total } => Event::Bytes { address, done, total },
+        Note::Line(line) => Event::Line { address, line },
+        Note::Warning(message) => Event::Warning {
+            address: Some(address),
+            message,
+        },
+    }
+}
+
+fn title(step: &Step) -> String {
+    match (&step.action, &step.change) {
+        (Action::StartInstance, _) => "start",
+        (Action::RotateHostKey, _) => "first contact, new host key",
+        (Action::Converge { .. }, Change::Create { .. }) => "first boot",
+        (Action::Converge { .. }, _) => "converge",
+        (Action::Deploy(_), Change::Create { .. }) => "deploy",
+        (Action::Forget, _) => "goes with the machine",
+        (_, Change::Create { .. }) => "create",
+        (_, Change::Update { .. }) => "update",
+        (_, Change::Replace { .. }) => "replace",
+        (_, Change::Delete { .. }) => "remove",
+    }
+    .to_owned()
+}
+
+fn millis(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

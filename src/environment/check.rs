@@ -5,20 +5,24 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Problem, Source};
 
+mod shape;
+
+use shape::{Definitions, Shape, Table, quoted};
+
 /// Everything in `tree` that `schema` does not allow.
 pub(super) fn against(schema: &Value, source: &Source, tree: &Spanned<DeTable<'_>>) -> Vec<Problem> {
     let mut check = Check {
         source,
-        definitions: schema.get("$defs").and_then(Value::as_object),
+        definitions: Definitions::of(schema),
         problems: Vec::new(),
     };
-    if let Shape::Table(shape) = check.shape(schema) {
+    if let Shape::Table(shape) = check.definitions.shape(schema) {
         check.table(&shape, tree.get_ref(), &Path::default());
     }
     check.problems
@@ -47,88 +51,15 @@ impl Path {
     }
 }
 
-/// What a schema says, in the forms that our types take.
-enum Shape<'s> {
-    Anything,
-    Text,
-    Flag,
-    Integer { min: i128, max: i128 },
-    Number,
-    /// One of these texts: an enum without data.
-    Words(Vec<&'s str>),
-    List(&'s Value),
-    Table(Table<'s>),
-    /// A table with exactly one of these keys: an enum with data.
-    Choice(BTreeMap<&'s str, &'s Value>),
-    /// Any of these: an untagged enum.
-    AnyOf(Vec<Shape<'s>>),
-}
-
-struct Table<'s> {
-    keys: BTreeMap<&'s str, &'s Value>,
-    required: Vec<&'s str>,
-    /// What other keys hold; `None` refuses them.
-    others: Option<&'s Value>,
-}
-
 struct Check<'s> {
     source: &'s Source,
-    definitions: Option<&'s Map<String, Value>>,
+    definitions: Definitions<'s>,
     problems: Vec<Problem>,
 }
 
 impl<'s> Check<'s> {
-    fn shape(&self, schema: &'s Value) -> Shape<'s> {
-        if let Some(name) = schema.get("$ref").and_then(Value::as_str) {
-            let target = name.strip_prefix("#/$defs/").and_then(|name| self.definitions?.get(name));
-            return target.map_or(Shape::Anything, |target| self.shape(target));
-        }
-        if let Some(choices) = schema.get("anyOf").and_then(Value::as_array) {
-            // An `Option` is "anyOf the type or null", and TOML has no null.
-            let mut shapes: Vec<_> = choices.iter().filter(|s| !is_null(s)).map(|s| self.shape(s)).collect();
-            return match shapes.len() {
-                1 => shapes.remove(0),
-                _ => Shape::AnyOf(shapes),
-            };
-        }
-        if let Some(choices) = schema.get("oneOf").and_then(Value::as_array) {
-            return self.one_of(choices);
-        }
-        if let Some(words) = words(schema) {
-            return Shape::Words(words);
-        }
-        match type_of(schema) {
-            Some("string") => Shape::Text,
-            Some("boolean") => Shape::Flag,
-            Some("integer") => integer(schema),
-            Some("number") => Shape::Number,
-            Some("array") => schema.get("items").map_or(Shape::Anything, Shape::List),
-            Some("object") => Shape::Table(table(schema)),
-            _ => Shape::Anything,
-        }
-    }
-
-    fn one_of(&self, choices: &'s [Value]) -> Shape<'s> {
-        let all_words: Option<Vec<Vec<&str>>> = choices.iter().map(words).collect();
-        if let Some(all) = all_words {
-            return Shape::Words(all.concat());
-        }
-        let tagged: Option<BTreeMap<&str, &Value>> = choices
-            .iter()
-            .map(|choice| {
-                let keys = choice.get("properties")?.as_object()?;
-                let (name, schema) = keys.iter().next()?;
-                (keys.len() == 1).then_some((name.as_str(), schema))
-            })
-            .collect();
-        match tagged {
-            Some(tagged) => Shape::Choice(tagged),
-            None => Shape::AnyOf(choices.iter().map(|choice| self.shape(choice)).collect()),
-        }
-    }
-
     fn value(&mut self, schema: &'s Value, value: &Spanned<DeValue<'_>>, path: &Path) {
-        let shape = self.shape(schema);
+        let shape = self.definitions.shape(schema);
         match (&shape, value.get_ref()) {
             (Shape::Table(shape), DeValue::Table(table)) => self.table(shape, table, path),
             (Shape::Choice(choices), DeValue::Table(table)) => self.choice(choices, table, path),
@@ -143,28 +74,41 @@ impl<'s> Check<'s> {
             }
             (Shape::Words(words), DeValue::String(text)) if !words.contains(&text.as_ref()) => {
                 self.problems.push(unknown(
-                    self.source.at(value.span()).says(format!("`{}` cannot be `{text}`", path.text)),
+                    self.source
+                        .at(value.span())
+                        .says(format!("`{}` cannot be `{text}`", path.text)),
                     text,
                     words,
                     "it is one of",
                 ));
             }
-            (shape, given) if shape.takes(self, given) => {}
+            (shape, given) if shape.takes(self.definitions, given) => {}
             (shape, given) => {
                 let message = match (shape, given) {
                     (Shape::Integer { min, max }, DeValue::Integer(number)) if *max < i128::from(i64::MAX) => {
-                        format!("`{}` must be from {min} to {max}, not {number}", path.text)
+                        match i128::from_str_radix(number.as_str(), number.radix()) {
+                            Ok(given) if given < *min => {
+                                format!("`{}` must be at least {min}, not {number}", path.text)
+                            }
+                            _ => format!("`{}` must be at most {max}, not {number}", path.text),
+                        }
                     }
-                    _ => format!("`{}` must be {}, not {}", path.text, shape.words(self), given_words(given)),
+                    _ => format!(
+                        "`{}` must be {}, not {}",
+                        path.text,
+                        shape.words(self.definitions),
+                        given_words(given)
+                    ),
                 };
                 let problem = self.source.at(value.span()).says(message);
-                self.problems.push(match remedy(shape, given, self.source, value.span()) {
-                    Some(help) => problem.help(help),
-                    None => match schema.get("description").and_then(Value::as_str) {
-                        Some(text) => problem.help(first_paragraph(text)),
-                        None => problem,
-                    },
-                });
+                self.problems
+                    .push(match remedy(shape, given, self.source, value.span()) {
+                        Some(help) => problem.help(help),
+                        None => match schema.get("description").and_then(Value::as_str) {
+                            Some(text) => problem.help(first_paragraph(text)),
+                            None => problem,
+                        },
+                    });
             }
         }
     }
@@ -178,7 +122,8 @@ impl<'s> Check<'s> {
                 (None, None) => {
                     let known: Vec<&str> = shape.keys.keys().copied().collect();
                     let problem = self.source.at(key.span()).says(format!("unknown key `{}`", below.text));
-                    self.problems.push(unknown(problem, key.get_ref(), &known, "known here:"));
+                    self.problems
+                        .push(unknown(problem, key.get_ref(), &known, "there are:"));
                 }
             }
         }
@@ -192,11 +137,16 @@ impl<'s> Check<'s> {
                 false => format!("{}.{name}", path.text),
             };
             let problem = self.source.at(path.key.clone()).says(format!("`{full}` is missing"));
-            self.problems.push(match (self.shape(schema), schema.get("description").and_then(Value::as_str)) {
-                (Shape::Choice(choices), _) => problem.help(one_table(&full, &choices)),
-                (_, Some(text)) => problem.help(first_paragraph(text)),
-                _ => problem,
-            });
+            self.problems.push(
+                match (
+                    self.definitions.shape(schema),
+                    schema.get("description").and_then(Value::as_str),
+                ) {
+                    (Shape::Choice(choices), _) => problem.help(one_table(&full, &choices)),
+                    (_, Some(text)) => problem.help(first_paragraph(text)),
+                    _ => problem,
+                },
+            );
         }
     }
 
@@ -209,9 +159,13 @@ impl<'s> Check<'s> {
             match choices.get(key.get_ref().as_ref()) {
                 Some(schema) => self.value(schema, value, &below),
                 None => {
-                    let what = if path.text == "machine" { "provider" } else { "key" };
-                    let problem = self.source.at(key.span()).says(format!("unknown {what} `{}`", key.get_ref()));
-                    self.problems.push(unknown(problem, key.get_ref(), &known, "known here:"));
+                    let message = match path.text.as_str() {
+                        "machine" => format!("unknown provider `{}`", key.get_ref()),
+                        _ => format!("unknown key `{}`", below.text),
+                    };
+                    let problem = self.source.at(key.span()).says(message);
+                    self.problems
+                        .push(unknown(problem, key.get_ref(), &known, "there are:"));
                 }
             }
         }
@@ -219,7 +173,10 @@ impl<'s> Check<'s> {
         given.retain(|(key, _)| choices.contains_key(key.get_ref().as_ref()));
         match given.as_slice() {
             [] if empty => {
-                let problem = self.source.at(path.key.clone()).says(format!("`{}` is empty", path.text));
+                let problem = self
+                    .source
+                    .at(path.key.clone())
+                    .says(format!("`{}` is empty", path.text));
                 self.problems.push(problem.help(one_table(&path.text, choices)));
             }
             [] | [_] => {}
@@ -242,56 +199,15 @@ impl<'s> Check<'s> {
     }
 }
 
-impl Shape<'_> {
-    /// Whether a value fits, without saying why not.
-    fn takes(&self, check: &Check<'_>, given: &DeValue<'_>) -> bool {
-        match (self, given) {
-            (Shape::Anything, _) | (Shape::Text, DeValue::String(_)) | (Shape::Flag, DeValue::Boolean(_)) => true,
-            (Shape::Integer { min, max }, DeValue::Integer(number)) => {
-                i128::from_str_radix(number.as_str(), number.radix()).is_ok_and(|n| (*min..=*max).contains(&n))
-            }
-            (Shape::Number, DeValue::Integer(_) | DeValue::Float(_)) => true,
-            (Shape::Words(words), DeValue::String(text)) => words.contains(&text.as_ref()),
-            (Shape::List(items), DeValue::Array(list)) => {
-                let items = check.shape(items);
-                list.iter().all(|item| items.takes(check, item.get_ref()))
-            }
-            (Shape::Table(_) | Shape::Choice(_), DeValue::Table(_)) => true,
-            (Shape::AnyOf(shapes), given) => shapes.iter().any(|shape| shape.takes(check, given)),
-            _ => false,
-        }
-    }
-
-    /// What belongs there, in words that fit behind "must be".
-    fn words(&self, check: &Check<'_>) -> String {
-        match self {
-            Self::Anything => "a value".to_owned(),
-            Self::Text => "a text".to_owned(),
-            Self::Flag => "true or false".to_owned(),
-            Self::Integer { .. } => "a whole number".to_owned(),
-            Self::Number => "a number".to_owned(),
-            Self::Words(words) => format!("one of {}", quoted(words)),
-            Self::List(items) => format!("a list, each item {}", check.shape(items).words(check)),
-            Self::Table(_) => "a table".to_owned(),
-            Self::Choice(choices) => {
-                let keys: Vec<&str> = choices.keys().copied().collect();
-                format!("a table with one of {}", quoted(&keys))
-            }
-            Self::AnyOf(shapes) => {
-                let all: Vec<String> = shapes.iter().map(|shape| shape.words(check)).collect();
-                all.join(" or ")
-            }
-        }
-    }
-}
-
 /// Adds "did you mean" and the list of what is known.
 fn unknown(problem: Problem, given: &str, known: &[&str], lead: &str) -> Problem {
     let list = format!("{lead} {}", known.join(", "));
     match nearest(given, known.iter().copied()) {
-        Some(near) => problem.label("unknown").help(format!("did you mean `{near}`? {list}")),
-        None => problem.label("unknown").help(list),
+        Some(near) if known.len() == 1 => problem.help(format!("did you mean `{near}`?")),
+        Some(near) => problem.help(format!("did you mean `{near}`? {list}")),
+        None => problem.help(list),
     }
+    .label("unknown")
 }
 
 /// The known word that `given` most likely meant, when one is near enough to be worth a guess.
@@ -310,6 +226,9 @@ pub fn nearest<'k>(given: &str, known: impl Iterator<Item = &'k str>) -> Option<
 fn remedy(shape: &Shape<'_>, given: &DeValue<'_>, source: &Source, span: Range<usize>) -> Option<String> {
     let written = source.at(span);
     let written = source.text[written.span].trim();
+    if written.len() > 80 || written.contains('\n') {
+        return None;
+    }
     match (shape, given) {
         (Shape::Integer { .. }, DeValue::String(text)) if text.parse::<i64>().is_ok() => {
             Some(format!("write {text} without quotes"))
@@ -322,7 +241,7 @@ fn remedy(shape: &Shape<'_>, given: &DeValue<'_>, source: &Source, span: Range<u
         (Shape::Text, DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_)) => {
             Some(format!("write \"{written}\" with quotes"))
         }
-        (Shape::List(_), DeValue::String(_)) if !written.contains('\n') => Some(format!("write [{written}]")),
+        (Shape::List(_), DeValue::String(_)) => Some(format!("write [{written}]")),
         _ => None,
     }
 }
@@ -340,6 +259,10 @@ fn given_words(value: &DeValue<'_>) -> &'static str {
 }
 
 fn one_table(path: &str, choices: &BTreeMap<&str, &Value>) -> String {
+    if path.contains('.') {
+        let keys: Vec<&str> = choices.keys().copied().collect();
+        return format!("give it one of {}", quoted(&keys));
+    }
     let tables: Vec<String> = choices.keys().map(|name| format!("[{path}.{name}]")).collect();
     match tables.as_slice() {
         [only] => format!("add {only}"),
@@ -347,58 +270,7 @@ fn one_table(path: &str, choices: &BTreeMap<&str, &Value>) -> String {
     }
 }
 
-fn quoted(words: &[&str]) -> String {
-    let all: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
-    all.join(", ")
-}
-
 fn first_paragraph(text: &str) -> String {
     let paragraph = text.split("\n\n").next().unwrap_or(text);
     paragraph.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-fn is_null(schema: &Value) -> bool {
-    schema.get("type").and_then(Value::as_str) == Some("null")
-}
-
-/// The type that is not null.
-fn type_of(schema: &Value) -> Option<&str> {
-    match schema.get("type")? {
-        Value::String(name) => Some(name),
-        Value::Array(names) => names.iter().filter_map(Value::as_str).find(|name| *name != "null"),
-        _ => None,
-    }
-}
-
-fn words(schema: &Value) -> Option<Vec<&str>> {
-    if let Some(word) = schema.get("const").and_then(Value::as_str) {
-        return Some(vec![word]);
-    }
-    let words = schema.get("enum")?.as_array()?;
-    Some(words.iter().filter_map(Value::as_str).collect())
-}
-
-fn integer(schema: &Value) -> Shape<'_> {
-    let (low, high) = match schema.get("format").and_then(Value::as_str) {
-        Some("uint8") => (0, i128::from(u8::MAX)),
-        Some("uint16") => (0, i128::from(u16::MAX)),
-        Some("uint32") => (0, i128::from(u32::MAX)),
-        Some("uint64" | "uint") => (0, i128::from(u64::MAX)),
-        _ => (i128::from(i64::MIN), i128::from(i64::MAX)),
-    };
-    let bound = |name: &str| schema.get(name).and_then(Value::as_i64).map(i128::from);
-    Shape::Integer {
-        min: bound("minimum").unwrap_or(low),
-        max: bound("maximum").unwrap_or(high),
-    }
-}
-
-fn table(schema: &Value) -> Table<'_> {
-    let keys = schema.get("properties").and_then(Value::as_object);
-    let required = schema.get("required").and_then(Value::as_array);
-    Table {
-        keys: keys.into_iter().flatten().map(|(name, schema)| (name.as_str(), schema)).collect(),
-        required: required.into_iter().flatten().filter_map(Value::as_str).collect(),
-        others: schema.get("additionalProperties").filter(|others| **others != Value::Bool(false)),
-    }
 }

@@ -11,8 +11,10 @@ use super::model::Spanned;
 use super::yaml::{self, Node, Value};
 
 mod ports;
+mod variables;
 
 pub use ports::{Port, Published, published_ports};
+pub use variables::Variable;
 
 /// A Compose file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub struct Compose {
     pub config_files: Vec<Spanned<String>>,
     /// Where `include` stands.
     pub include: Option<Range<usize>>,
+    /// Every `${NAME}` in a value, each place once.
+    pub variables: Vec<Variable>,
 }
 
 /// A service of a Compose file.
@@ -98,6 +102,7 @@ impl View<'_> {
     fn compose(&mut self, root: &Node) -> Compose {
         let mut compose = Compose {
             include: root.get("include").map(|(key, _)| key.span.clone()),
+            variables: variables::variables(root),
             ..Compose::default()
         };
         match root.get("services") {
@@ -112,12 +117,16 @@ impl View<'_> {
             None if compose.include.is_some() => {}
             None => {
                 let problem = self.source.at(0..0).says("a Compose file needs `services`");
-                self.problems.push(problem.help("add `services:` with at least one service"));
+                self.problems
+                    .push(problem.help("add `services:` with at least one service"));
             }
         }
         for (name, into) in [("volumes", &mut compose.volumes), ("networks", &mut compose.networks)] {
             if let Some((_, node)) = root.get(name) {
-                into.extend(node.entries().map(|(key, _)| Spanned::at(key.name.clone(), key.span.clone())));
+                into.extend(
+                    node.entries()
+                        .map(|(key, _)| Spanned::at(key.name.clone(), key.span.clone())),
+                );
             }
         }
         for (name, into) in [
@@ -135,15 +144,25 @@ impl View<'_> {
             self.wrong(node, &format!("services.{name}"), "a mapping");
             return Service::default();
         }
-        let get = |key: &str| node.get(key).map(|(_, value)| value).filter(|value| !matches!(value.value, Value::Null));
+        let get = |key: &str| {
+            node.get(key)
+                .map(|(_, value)| value)
+                .filter(|value| !matches!(value.value, Value::Null))
+        };
         let key = |key: &str| node.get(key).map(|(key, _)| key.span.clone());
         let healthcheck = get("healthcheck").is_some_and(|check| {
             !check.get("disable").is_some_and(|(_, off)| is_on(off))
                 && !check.get("test").is_some_and(|(_, test)| {
-                    test.items().first().unwrap_or(test).text().is_some_and(|text| text == "NONE")
+                    test.items()
+                        .first()
+                        .unwrap_or(test)
+                        .text()
+                        .is_some_and(|text| text == "NONE")
                 })
         });
-        let replicas = get("deploy").and_then(|deploy| deploy.get("replicas").map(|(_, value)| value)).or(get("scale"));
+        let replicas = get("deploy")
+            .and_then(|deploy| deploy.get("replicas").map(|(_, value)| value))
+            .or(get("scale"));
         Service {
             span: 0..0,
             image: self.scalar(name, "image", get("image")),
@@ -151,10 +170,18 @@ impl View<'_> {
             ports: self.ports(name, get("ports")),
             network_mode: self.scalar(name, "network_mode", get("network_mode")),
             networks: get("networks").map(names).unwrap_or_default(),
-            privileged: get("privileged").filter(|node| is_on(node)).and_then(|_| key("privileged")),
-            binds: self.list(name, "volumes", get("volumes")).iter().filter_map(bind).collect(),
+            privileged: get("privileged")
+                .filter(|node| is_on(node))
+                .and_then(|_| key("privileged")),
+            binds: self
+                .list(name, "volumes", get("volumes"))
+                .iter()
+                .filter_map(bind)
+                .collect(),
             env_files: get("env_file").map(env_files).unwrap_or_default(),
-            profiles: get("profiles").map(|node| node.items().iter().filter_map(Node::text).collect()).unwrap_or_default(),
+            profiles: get("profiles")
+                .map(|node| node.items().iter().filter_map(Node::text).collect())
+                .unwrap_or_default(),
             depends_on: get("depends_on").map(names).unwrap_or_default(),
             healthcheck,
             replicas: replicas.and_then(Node::text).and_then(|text| text.parse().ok()),
@@ -170,7 +197,11 @@ impl View<'_> {
         for item in items {
             match ports::port(self.source, item) {
                 Some(port) => ports.push(port),
-                None => self.wrong(item, &format!("services.{service}.ports"), "ports such as \"127.0.0.1:8080:80\""),
+                None => self.wrong(
+                    item,
+                    &format!("services.{service}.ports"),
+                    "ports such as \"127.0.0.1:8080:80\"",
+                ),
             }
         }
         ports
@@ -198,7 +229,10 @@ impl View<'_> {
     }
 
     fn wrong(&mut self, node: &Node, path: &str, must: &str) {
-        let message = format!("`{path}` must be {must}, not {}", node.words());
+        let message = match node.value {
+            Value::Null => format!("`{path}` is empty, it must be {must}"),
+            _ => format!("`{path}` must be {must}, not {}", node.words()),
+        };
         self.problems.push(self.source.at(node.span.clone()).says(message));
     }
 }
@@ -209,7 +243,9 @@ fn spanned(node: &Node) -> Option<Spanned<String>> {
 
 /// Names given as a list, or as the keys of a mapping.
 fn names(node: &Node) -> Vec<Spanned<String>> {
-    let keys = node.entries().map(|(key, _)| Spanned::at(key.name.clone(), key.span.clone()));
+    let keys = node
+        .entries()
+        .map(|(key, _)| Spanned::at(key.name.clone(), key.span.clone()));
     keys.chain(node.items().iter().filter_map(spanned)).collect()
 }
 
@@ -233,14 +269,21 @@ fn bind(node: &Node) -> Option<Spanned<String>> {
         };
     }
     let text = node.text()?;
-    let (source, _) = ports::split_outside_braces(&text).first().copied().zip(text.contains(':').then_some(()))?;
+    let (source, _) = ports::split_outside_braces(&text)
+        .first()
+        .copied()
+        .zip(text.contains(':').then_some(()))?;
     let is_path = source.starts_with(['.', '/', '~']);
     is_path.then(|| Spanned::at(source.to_owned(), node.span.clone()))
 }
 
 fn env_files(node: &Node) -> Vec<Spanned<String>> {
     let one = std::slice::from_ref(node);
-    let items = if let Value::List(items) = &node.value { items } else { one };
+    let items = if let Value::List(items) = &node.value {
+        items
+    } else {
+        one
+    };
     let path = |item: &Node| match item.get("path") {
         Some((_, path)) => {
             let required = item.get("required").is_none_or(|(_, required)| is_on(required));

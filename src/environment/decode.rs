@@ -39,7 +39,8 @@ fn parse(source: &Source) -> Result<Spanned<DeTable<'_>>, Problems> {
             .help("save it as UTF-8")
             .into());
     }
-    let (tree, errors) = DeTable::parse_recoverable(&source.text);
+    let (tree, mut errors) = DeTable::parse_recoverable(&source.text);
+    errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
     // One slip often upsets the lines after it; only independent findings, such as keys given twice, are worth a list.
     let duplicates = errors.iter().filter(|error| error.message() == DUPLICATE).count();
     let shown = if duplicates == errors.len() { errors.len() } else { 1 };
@@ -59,11 +60,17 @@ fn syntax(source: &Source, error: &toml::de::Error) -> Problem {
     let rest: Vec<&str> = lines.map(str::trim).collect();
     let problem = if message == DUPLICATE {
         let key = &source.text[place.span.clone()];
-        place.says(format!("`{}` is given twice", key.trim_matches('"'))).help("keep one of them")
+        place
+            .says(format!("`{}` is given twice", key.trim_matches('"')))
+            .help("keep one of them")
     } else {
         place.says(what)
     };
-    if rest.is_empty() { problem } else { problem.label(rest.join("; ")) }
+    if rest.is_empty() {
+        problem
+    } else {
+        problem.label(rest.join("; "))
+    }
 }
 
 impl Source {

@@ -7,13 +7,10 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
+mod report;
 
 /// Files that people write are small; a bigger one is not what its name says.
 const MAX_TEXT: u64 = 1024 * 1024;
-
-/// Longer lines (minified text, a pasted key) are told by their place alone.
-const MAX_EXCERPT_LINE: usize = 400;
 
 /// The text of a file, with the name that messages show for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,27 +31,30 @@ impl Source {
     }
 
     /// Reads `path`. A file that cannot be read, is over 1 MiB or not UTF-8 is a [`Problem`] without a place.
-    pub fn read(path: &Path, name: &str) -> Result<Self, Problem> {
+    pub fn read(path: &Path, name: &str) -> Result<Self, Problems> {
         let unreadable = |why: String| Problem::new(format!("failed to read {name}: {why}"));
         let size = std::fs::metadata(path)
             .map_err(|error| unreadable(error.to_string()))?
             .len();
         if size > MAX_TEXT {
             return Err(unreadable(format!("it has {size} bytes, more than 1 MiB"))
-                .help("is this really the file that was meant?"));
+                .help("is this really the file that was meant?")
+                .into());
         }
         let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
         Self::from_bytes(name, bytes)
     }
 
     /// Takes bytes that must be UTF-8.
-    pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Self, Problem> {
+    pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Self, Problems> {
         String::from_utf8(bytes)
             .map(|text| Self::new(name, text))
             .map_err(|error| {
                 let valid = error.utf8_error().valid_up_to();
                 let line = error.as_bytes()[..valid].iter().filter(|b| **b == b'\n').count() + 1;
-                Problem::new(format!("{name}:{line}: the file is not UTF-8 text")).help("save it as UTF-8")
+                Problem::new(format!("{name}:{line}: the file is not UTF-8 text"))
+                    .help("save it as UTF-8")
+                    .into()
             })
     }
 
@@ -154,17 +154,6 @@ impl Problem {
         self
     }
 
-    /// Whether the lines around it are of a length that people write.
-    fn fits_an_excerpt(&self) -> bool {
-        let Some(place) = self.place() else { return true };
-        let (before, after) = place.source.text.split_at(place.span.start);
-        let length = |line: Option<&str>| line.map_or(0, str::len);
-        length(before.rsplit('\n').next()) + length(after.split('\n').next()) <= MAX_EXCERPT_LINE
-            && before.rsplit('\n').nth(1).map_or(0, str::len) <= MAX_EXCERPT_LINE
-            && after.split('\n').nth(1).map_or(0, str::len) <= MAX_EXCERPT_LINE
-            && place.span.len() <= MAX_EXCERPT_LINE
-    }
-
     /// Where it is, when it is in a file.
     pub fn place(&self) -> Option<Place> {
         self.source.as_ref().map(|source| source.at(self.span.clone()))
@@ -210,39 +199,12 @@ impl Problems {
     /// The report for people: per problem the message, `file:line:column` with an excerpt, and the remedy. Without
     /// colour it is plain ASCII around the quoted text, fit for a pipe. `width` is the terminal's, in columns.
     pub fn render(&self, color: bool, width: usize) -> String {
-        let theme = if color { GraphicalTheme::unicode() } else { ascii() };
-        let handler = GraphicalReportHandler::new_themed(theme)
-            .with_width(width.clamp(40, 160))
-            .with_context_lines(1)
-            .with_links(false)
-            .without_syntax_highlighting();
-        let mut report = String::new();
-        for problem in &self.0 {
-            let mut one = String::new();
-            // Writing to a String only fails when a span lies outside the text; the plain line still helps then.
-            if !problem.fits_an_excerpt() || handler.render_report(&mut one, &Shown::new(problem)).is_err() {
-                let help = problem.help.as_ref().map(|help| format!("  help: {help}\n"));
-                one = printable(&format!("error: {problem}\n{}", help.unwrap_or_default()));
-            }
-            if !report.is_empty() {
-                report.push('\n');
-            }
-            for line in one.trim_matches('\n').lines() {
-                report.push_str(line.trim_end());
-                report.push('\n');
-            }
-        }
+        let mut text = report::text(&self.0, color, width);
         if self.0.len() > 1 {
-            report.push_str(&format!("\n{} problems found\n", self.0.len()));
+            text.push_str(&format!("\n{} problems found\n", self.0.len()));
         }
-        report
+        text
     }
-}
-
-fn ascii() -> GraphicalTheme {
-    let mut theme = GraphicalTheme::none();
-    theme.characters.error = "error:".to_owned();
-    theme
 }
 
 impl From<Problem> for Problems {
@@ -265,76 +227,3 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
-
-/// A text without the control characters that could drive a terminal. Every byte keeps its place.
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| match c {
-            '\n' | '\t' => c,
-            '\r' => ' ',
-            c if c.is_ascii_control() => '?',
-            c => c,
-        })
-        .collect()
-}
-
-/// A problem as miette wants it.
-#[derive(Debug)]
-struct Shown {
-    message: String,
-    label: Option<LabeledSpan>,
-    help: Option<String>,
-    source: Option<NamedSource<String>>,
-}
-
-impl Shown {
-    fn new(problem: &Problem) -> Self {
-        let place = problem.place();
-        let label = place.as_ref().map(|place| {
-            let label = problem.label.as_deref().map(printable);
-            LabeledSpan::new_with_span(label, visible(&place.source.text, place.span.clone()))
-        });
-        Self {
-            message: printable(&problem.message),
-            label,
-            help: problem.help.as_deref().map(printable),
-            source: place.map(|place| NamedSource::new(&place.source.name, printable(&place.source.text))),
-        }
-    }
-}
-
-/// A range that a caret can stand under: an empty one takes the character before it, or the one after.
-fn visible(text: &str, span: Range<usize>) -> Range<usize> {
-    if !span.is_empty() {
-        return span;
-    }
-    let before = text[..span.start].chars().next_back().filter(|c| *c != '\n');
-    let after = text[span.start..].chars().next().filter(|c| *c != '\n');
-    match (after, before) {
-        (Some(c), _) => span.start..span.start + c.len_utf8(),
-        (None, Some(c)) => span.start - c.len_utf8()..span.start,
-        (None, None) => span,
-    }
-}
-
-impl fmt::Display for Shown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Shown {}
-
-impl Diagnostic for Shown {
-    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
-    }
-
-    fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.source.as_ref().map(|source| source as &dyn SourceCode)
-    }
-
-    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        Some(Box::new(self.label.iter().cloned()))
-    }
-}

@@ -73,7 +73,9 @@ impl Walk<'_> {
             }
             if self.files.len() >= MAX_FILES || self.bytes > MAX_FOLDER {
                 let help = "a stack's folder holds what the host needs; build the rest into an image";
-                let at = self.at.says(format!("{} has more than {MAX_FILES} files or 128 MiB", self.name));
+                let at = self
+                    .at
+                    .says(format!("{} has more than {MAX_FILES} files or 128 MiB", self.name));
                 self.problems.push(at.help(help));
                 break;
             }
@@ -103,7 +105,11 @@ impl Walk<'_> {
             }
             Ok(metadata) if metadata.len() > MAX_FILE => {
                 let help = "large data belongs into a volume or an image";
-                self.says(shown, &format!("has {} bytes, more than 32 MiB", metadata.len()), Some(help));
+                self.says(
+                    shown,
+                    &format!("has {} bytes, more than 32 MiB", metadata.len()),
+                    Some(help),
+                );
             }
             Ok(metadata) => match fs::read(&real) {
                 Ok(bytes) => {

@@ -129,16 +129,23 @@ impl ImageArchive {
             archive.entries().and_then(|entries| Contents::scan(entries, true))
         } else {
             let mut archive = Archive::new(file);
-            archive.entries_with_seek().and_then(|entries| Contents::scan(entries, false))
+            archive
+                .entries_with_seek()
+                .and_then(|entries| Contents::scan(entries, false))
         };
         let contents = contents.map_err(|error| broken(error.to_string()))?;
-        let manifest = contents.manifest.ok_or_else(|| broken("it has no manifest.json".to_owned()))?;
+        let manifest = contents
+            .manifest
+            .ok_or_else(|| broken("it has no manifest.json; is the file cut short?".to_owned()))?;
         let images: Vec<Saved> =
             serde_json::from_slice(&manifest).map_err(|error| broken(format!("its manifest.json: {error}")))?;
 
         let wanted = normal(reference);
         let tags = |image: &Saved| image.repo_tags.clone().unwrap_or_default();
-        let Some(image) = images.iter().find(|image| tags(image).iter().any(|tag| normal(tag) == wanted)) else {
+        let Some(image) = images
+            .iter()
+            .find(|image| tags(image).iter().any(|tag| normal(tag) == wanted))
+        else {
             return Err(ImageError::OtherImage {
                 path: path.to_owned(),
                 reference: reference.to_owned(),
@@ -148,8 +155,12 @@ impl ImageArchive {
         if !zipped && let Some(lost) = image.layers.iter().find(|layer| !contents.names.contains(*layer)) {
             return Err(broken(format!("the layer {lost} is missing; is the file cut short?")));
         }
-        let digest = config_digest(&image.config)
-            .ok_or_else(|| broken(format!("the configuration `{}` is not named by its digest", image.config)))?;
+        let digest = config_digest(&image.config).ok_or_else(|| {
+            broken(format!(
+                "the configuration `{}` is not named by its digest",
+                image.config
+            ))
+        })?;
         Ok(Self {
             reference: reference.to_owned(),
             path: path.to_owned(),
@@ -172,7 +183,10 @@ impl Contents {
             names: BTreeSet::new(),
         };
         for entry in entries {
-            let mut entry = entry?;
+            let mut entry = entry.map_err(|error| match contents.names.is_empty() {
+                true => io::Error::other("it is not a tar archive"),
+                false => error,
+            })?;
             let name = entry.path()?.to_string_lossy().trim_start_matches("./").to_owned();
             if name == "manifest.json" {
                 let mut text = Vec::new();
@@ -200,7 +214,11 @@ pub fn normal(reference: &str) -> String {
     let name = reference.strip_prefix("docker.io/").unwrap_or(reference);
     let name = name.strip_prefix("library/").unwrap_or(name);
     let has_tag = name.rsplit('/').next().is_some_and(|last| last.contains(':'));
-    if has_tag || name.contains('@') { name.to_owned() } else { format!("{name}:latest") }
+    if has_tag || name.contains('@') {
+        name.to_owned()
+    } else {
+        format!("{name}:latest")
+    }
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ pub struct Manifest {
 #[serde(deny_unknown_fields)]
 pub struct Declaration {
     /// What it is for.
+    #[serde(default)]
     pub help: String,
     /// `text`, `integer`, `boolean` or `list`; the type of the default when there is one.
     #[serde(rename = "type")]
@@ -157,7 +158,10 @@ impl Manifest {
                 (Some(kind), Some(default)) if *kind.get() != ParameterKind::of(default.get()) => found.push(
                     source
                         .at(default.span())
-                        .says(format!("the default of parameter `{name}` must be {}", kind.get().words()))
+                        .says(format!(
+                            "the default of parameter `{name}` must be {}",
+                            kind.get().words()
+                        ))
                         .help("let `type` and `default` agree; with a default, `type` can go"),
                 ),
                 _ => {}
@@ -170,7 +174,9 @@ impl Manifest {
                     source
                         .at(source.span_of(&["each", name]))
                         .says(format!("[each.{name}] needs a list parameter `{name}`"))
-                        .help(format!("add [parameters.{name}] with `type = \"list\"` or a list as default")),
+                        .help(format!(
+                            "add [parameters.{name}] with `type = \"list\"` or a list as default"
+                        )),
                 );
             }
         }
@@ -237,11 +243,77 @@ once = ["seed"]
 
     #[test]
     fn every_mistake_of_a_manifest_is_told() {
-        assert_snapshot!(problems("descripton = \"x\"\n[parameters.a]\ntype = \"txt\"\n[jobs]\nonce = \"seed\"\n"), @"");
+        assert_snapshot!(problems("descripton = \"x\"\n[parameters.a]\ntype = \"txt\"\n[jobs]\nonce = \"seed\"\n"), @r#"
+          error: unknown key `descripton`
+           ,-[compose/x/stack.toml:1:1]
+         1 | descripton = "x"
+           : ^^^^^|^^^^
+           :      `-- unknown
+         2 | [parameters.a]
+           `----
+          help: did you mean `description`? there are: description, each, env, jobs, memory_mib,
+                parameters, requires, secrets, urls
+
+          error: `parameters.a.type` cannot be `txt`
+           ,-[compose/x/stack.toml:3:8]
+         2 | [parameters.a]
+         3 | type = "txt"
+           :        ^^|^^
+           :          `-- unknown
+         4 | [jobs]
+           `----
+          help: did you mean `text`? it is one of text, integer, boolean, list
+
+          error: `jobs.once` must be a list of texts, not a text
+           ,-[compose/x/stack.toml:5:8]
+         4 | [jobs]
+         5 | once = "seed"
+           :        ^^^^^^
+           `----
+          help: write ["seed"]
+
+        3 problems found
+        "#);
     }
 
     #[test]
     fn mistakes_between_keys_are_told() {
-        assert_snapshot!(problems("[parameters.path]\nhelp = \"x\"\n[parameters.n]\nhelp = \"x\"\ntype = \"integer\"\ndefault = \"3\"\n[each.n]\nurl = \"x\"\n"), @"");
+        assert_snapshot!(problems("[parameters.path]\nhelp = \"x\"\n[parameters.n]\nhelp = \"x\"\ntype = \"integer\"\ndefault = \"3\"\n[each.n]\nurl = \"x\"\n"), @r#"
+          error: no parameter can be called `path`
+           ,-[compose/x/stack.toml:1:13]
+         1 | [parameters.path]
+           :             ^^^^
+         2 | help = "x"
+           `----
+          help: `path`, `env` and `scale` of [stacks.<name>] have a meaning of their own
+
+          error: parameter `path` has neither `type` nor `default`
+           ,-[compose/x/stack.toml:1:13]
+         1 | [parameters.path]
+           :             ^^^^
+         2 | help = "x"
+           `----
+          help: add `default = …`, or `type = "text"` (or integer, boolean, list) to require a value
+
+          error: the default of parameter `n` must be a whole number
+           ,-[compose/x/stack.toml:6:11]
+         5 | type = "integer"
+         6 | default = "3"
+           :           ^^^
+         7 | [each.n]
+           `----
+          help: let `type` and `default` agree; with a default, `type` can go
+
+          error: [each.n] needs a list parameter `n`
+           ,-[compose/x/stack.toml:7:7]
+         6 | default = "3"
+         7 | [each.n]
+           :       ^
+         8 | url = "x"
+           `----
+          help: add [parameters.n] with `type = "list"` or a list as default
+
+        4 problems found
+        "#);
     }
 }

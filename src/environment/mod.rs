@@ -105,7 +105,9 @@ impl LoadError {
 /// The nearest folder, from `start` upwards, that holds `environments/`.
 pub fn find_root(start: &Path) -> Result<PathBuf, LoadError> {
     let root = start.ancestors().find(|folder| folder.join(FOLDER).is_dir());
-    root.map(Path::to_owned).ok_or_else(|| LoadError::NoProject { start: start.to_owned() })
+    root.map(Path::to_owned).ok_or_else(|| LoadError::NoProject {
+        start: start.to_owned(),
+    })
 }
 
 /// The names of the environments of a project, sorted.
@@ -136,7 +138,7 @@ pub fn load(root: &Path, name: &EnvironmentName) -> Result<Sources, LoadError> {
             known: environments(root)?,
         });
     }
-    let file = Source::read(&path, &stack::shown(&path, root)).map_err(Problems::from)?;
+    let file = Source::read(&path, &stack::shown(&path, root))?;
     let environment = decode::decode(&file)?;
 
     let mut problems = Vec::new();
@@ -194,7 +196,9 @@ fn load_images(
                 images.insert(reference.get().clone(), image);
             }
             Err(error) => {
-                let why = std::error::Error::source(&error).map(|why| format!(": {why}")).unwrap_or_default();
+                let why = std::error::Error::source(&error)
+                    .map(|why| format!(": {why}"))
+                    .unwrap_or_default();
                 problems.push(file.at(path.span()).says(format!("{error}{why}")).help(error.help()));
             }
         }

@@ -20,7 +20,12 @@ static CATALOGUE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/compose");
 pub const MANIFEST: &str = "stack.toml";
 
 /// The names of a Compose file, the preferred one first, as `docker compose` looks for them.
-const COMPOSE_FILES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"];
+const COMPOSE_FILES: [&str; 4] = [
+    "compose.yaml",
+    "compose.yml",
+    "docker-compose.yaml",
+    "docker-compose.yml",
+];
 
 /// Made on the host by us; a stack cannot bring its own.
 const GENERATED: &str = "compose.provision.yaml";
@@ -77,10 +82,22 @@ pub fn built_in() -> Vec<&'static str> {
 pub fn load_stack(name: &StackName, path: Option<&Path>, root: &Path, at: &Place) -> Result<StackSource, Problems> {
     let own = root.join("compose").join(name.as_str());
     let (origin, shown, all) = match path {
-        Some(path) => (StackOrigin::Folder(path.to_owned()), shown(path, root), folder::read(path, root, at)?),
-        None if own.is_dir() => (StackOrigin::Folder(own.clone()), shown(&own, root), folder::read(&own, root, at)?),
+        Some(path) => (
+            StackOrigin::Folder(path.to_owned()),
+            shown(path, root),
+            folder::read(path, root, at)?,
+        ),
+        None if own.is_dir() => (
+            StackOrigin::Folder(own.clone()),
+            shown(&own, root),
+            folder::read(&own, root, at)?,
+        ),
         None => match CATALOGUE.get_dir(name.as_str()) {
-            Some(dir) => (StackOrigin::BuiltIn, format!("built-in:{name}"), catalogue_files(dir, dir.path())),
+            Some(dir) => (
+                StackOrigin::BuiltIn,
+                format!("built-in:{name}"),
+                catalogue_files(dir, dir.path()),
+            ),
             None => return Err(unknown(name, root, at).into()),
         },
     };
@@ -95,7 +112,10 @@ fn assemble(
     at: &Place,
 ) -> Result<StackSource, Problems> {
     let text = |file: &str, bytes: Vec<u8>| Source::from_bytes(&format!("{shown}/{file}"), bytes);
-    let manifest_source = text(MANIFEST, files.remove(MANIFEST).map(|file| file.bytes).unwrap_or_default())?;
+    let manifest_source = text(
+        MANIFEST,
+        files.remove(MANIFEST).map(|file| file.bytes).unwrap_or_default(),
+    )?;
     let Some(compose_file) = COMPOSE_FILES.iter().find(|file| files.contains_key(**file)) else {
         let problem = at.says(format!("the stack `{name}` has no compose.yaml in {shown}"));
         let template = files.contains_key("compose.yaml.hbs");
@@ -106,11 +126,15 @@ fn assemble(
             })
             .into());
     };
-    let compose_bytes = files.get(*compose_file).map(|file| file.bytes.clone()).unwrap_or_default();
+    let compose_bytes = files
+        .get(*compose_file)
+        .map(|file| file.bytes.clone())
+        .unwrap_or_default();
     let compose_source = text(compose_file, compose_bytes)?;
 
     let mut problems = Vec::new();
-    let mut keep = |result: Result<(), Problems>| problems.extend(result.err().into_iter().flat_map(Problems::into_vec));
+    let mut keep =
+        |result: Result<(), Problems>| problems.extend(result.err().into_iter().flat_map(Problems::into_vec));
     let mut manifest = Manifest::default();
     keep(Manifest::decode(&manifest_source).map(|read| manifest = read));
     let mut compose = Compose::default();
@@ -157,7 +181,9 @@ impl StackSource {
                     );
                 }
                 if matches!(rendered, ".env" | MANIFEST) || COMPOSE_FILES.contains(&rendered) {
-                    found.push(at.says(format!("the stack `{name}` has {path}, but {rendered} cannot be a template")));
+                    found.push(at.says(format!(
+                        "the stack `{name}` has {path}, but {rendered} cannot be a template"
+                    )));
                 }
             }
         }
@@ -181,15 +207,22 @@ impl StackSource {
             if services.contains_key(asked.get()) {
                 return None;
             }
-            let problem = source
-                .at(asked.span())
-                .says(format!("there is no service `{}` in {}", asked.get(), self.compose_source.name));
+            let problem = source.at(asked.span()).says(format!(
+                "there is no service `{}` in {}",
+                asked.get(),
+                self.compose_source.name
+            ));
             let names: Vec<&str> = services.keys().map(String::as_str).collect();
             Some(problem.help(suggest(asked.get(), &names, "services:")))
         };
-        let jobs = self.manifest.jobs.all().filter_map(|job| check(&self.manifest_source, job));
+        let jobs = self
+            .manifest
+            .jobs
+            .all()
+            .filter_map(|job| check(&self.manifest_source, job));
         let waits = services.values().flat_map(|service| &service.depends_on);
-        jobs.chain(waits.filter_map(|wait| check(&self.compose_source, wait))).collect()
+        jobs.chain(waits.filter_map(|wait| check(&self.compose_source, wait)))
+            .collect()
     }
 
     /// Files that the Compose file reads and the folder does not have.
@@ -204,7 +237,10 @@ impl StackSource {
                 if elsewhere || path == ".env" || self.file_names().any(|name| name == path) {
                     return None;
                 }
-                let problem = self.compose_source.at(file.span()).says(format!("there is no file {path} in the stack's folder"));
+                let problem = self
+                    .compose_source
+                    .at(file.span())
+                    .says(format!("there is no file {path} in the stack's folder"));
                 Some(problem.help(format!("add it, or {path}.hbs as a template of it")))
             })
             .collect()
@@ -231,14 +267,19 @@ fn unknown(name: &StackName, root: &Path, at: &Place) -> Problem {
     let mut known: Vec<String> = built_in().into_iter().map(str::to_owned).collect();
     // A folder that cannot be listed has nothing to suggest.
     let own = std::fs::read_dir(root.join("compose")).into_iter().flatten().flatten();
-    known.extend(own.filter(|entry| entry.path().is_dir()).filter_map(|entry| entry.file_name().into_string().ok()));
+    known.extend(
+        own.filter(|entry| entry.path().is_dir())
+            .filter_map(|entry| entry.file_name().into_string().ok()),
+    );
     known.sort();
     known.dedup();
     let names: Vec<&str> = known.iter().map(String::as_str).collect();
     let help = suggest(name.as_str(), &names, "there are:");
     at.says(format!("there is no stack `{name}`"))
         .label("unknown")
-        .help(format!("{help}. A stack of your own needs `path`, or a folder compose/{name}"))
+        .help(format!(
+            "{help}. A stack of your own needs `path`, or a folder compose/{name}"
+        ))
 }
 
 fn suggest(given: &str, known: &[&str], lead: &str) -> String {

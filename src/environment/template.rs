@@ -60,7 +60,13 @@ mod tests {
 
     /// The file with every commented setting switched on.
     fn uncommented() -> String {
-        let line = |line: &str| line.strip_prefix("#: ").or(line.strip_prefix("#:")).unwrap_or(line).to_owned() + "\n";
+        let line = |line: &str| {
+            line.strip_prefix("#: ")
+                .or(line.strip_prefix("#:"))
+                .unwrap_or(line)
+                .to_owned()
+                + "\n"
+        };
         demo().lines().map(line).collect()
     }
 
@@ -69,7 +75,11 @@ mod tests {
         let environment = decode(&Source::new("environments/demo.toml", demo())).unwrap();
         let stacks: Vec<&String> = environment.stacks.keys().map(|key| key.get()).collect();
         assert_eq!(stacks, ["demo", "postgres"]);
-        let routes: Vec<_> = environment.routes.iter().map(|(key, to)| (key.get().as_str(), to.get().as_str())).collect();
+        let routes: Vec<_> = environment
+            .routes
+            .iter()
+            .map(|(key, to)| (key.get().as_str(), to.get().as_str()))
+            .collect();
         assert_eq!(routes, [("/", "web:8000")]);
     }
 
@@ -90,7 +100,10 @@ mod tests {
             assert!(table.contains_key(key), "`{key}` is not mentioned");
         }
         for key in schema["$defs"]["Local"]["properties"].as_object().unwrap().keys() {
-            assert!(table["machine"]["local"].get(key).is_some(), "`machine.local.{key}` is not mentioned");
+            assert!(
+                table["machine"]["local"].get(key).is_some(),
+                "`machine.local.{key}` is not mentioned"
+            );
         }
     }
 }

@@ -6,7 +6,10 @@ use std::ops::Range;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Error, Location};
 
-use super::diagnostic::{Problem, Source};
+use super::diagnostic::{Problem, Problems, Source};
+
+/// What aliases may bring, in events: people repeat a few lines, an alias bomb repeats itself.
+const MAX_ALIASED: usize = 50_000;
 
 /// A value with its place. An aliased or merged value stands where it is defined.
 #[derive(Debug, Clone)]
@@ -35,29 +38,41 @@ pub(super) struct Key {
 }
 
 /// Parses one document. YAML 1.2 booleans, no interpolation: `${…}` is text like any other.
-pub(super) fn parse(source: &Source) -> Result<Node, Problem> {
-    let options = serde_saphyr::options! { strict_booleans: true };
-    let raw: serde_saphyr::Spanned<Raw> = serde_saphyr::from_str_with_options(&source.text, options).map_err(|error| {
-        let error = error.without_snippet();
-        let place = source.at(error.location().map_or(0..0, |location| bytes(source, location)));
-        match error {
-            Error::DuplicateMappingKey { key, .. } => {
-                let key = key.clone().unwrap_or_else(|| source.text[place.span.clone()].to_owned());
-                place.says(format!("`{key}` is given twice")).help("keep one of them")
-            }
-            Error::MultipleDocuments { .. } => {
-                place.says("the file holds more than one YAML document").help("keep one, without `---`")
-            }
-            other => {
-                let message = other.to_string();
-                // The place is shown on its own.
-                let told = other.location().map(|at| format!(" at line {}, column {}", at.line(), at.column()));
-                let message = told.as_deref().and_then(|told| message.strip_suffix(told)).unwrap_or(&message);
-                place.says(message.split_whitespace().collect::<Vec<_>>().join(" "))
-            }
+pub(super) fn parse(source: &Source) -> Result<Node, Problems> {
+    let options = serde_saphyr::options! {
+        strict_booleans: true,
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_ALIASED },
+    };
+    let parsed: Result<serde_saphyr::Spanned<Raw>, Error> = serde_saphyr::from_str_with_options(&source.text, options);
+    Ok(node(source, parsed.map_err(|error| mistake(source, &error))?))
+}
+
+fn mistake(source: &Source, error: &Error) -> Problem {
+    let error = error.without_snippet();
+    let place = source.at(error.location().map_or(0..0, |location| bytes(source, location)));
+    match error {
+        Error::DuplicateMappingKey { key, .. } => {
+            let key = key
+                .clone()
+                .unwrap_or_else(|| source.text[place.span.clone()].to_owned());
+            place.says(format!("`{key}` is given twice")).help("keep one of them")
         }
-    })?;
-    Ok(node(source, raw))
+        Error::MultipleDocuments { .. } => place
+            .says("the file holds more than one YAML document")
+            .help("keep one, without `---`"),
+        other => {
+            let message = other.to_string();
+            // The place is shown on its own.
+            let told = other
+                .location()
+                .map(|at| format!(" at line {}, column {}", at.line(), at.column()));
+            let message = told
+                .as_deref()
+                .and_then(|told| message.strip_suffix(told))
+                .unwrap_or(&message);
+            place.says(message.split_whitespace().collect::<Vec<_>>().join(" "))
+        }
+    }
 }
 
 impl Node {
@@ -121,7 +136,11 @@ fn bytes(source: &Source, location: Location) -> Range<usize> {
         return 0..0;
     }
     let start: usize = source.text.split_inclusive('\n').take(line - 1).map(str::len).sum();
-    let within: usize = source.text[start..].chars().take(column.saturating_sub(1)).map(char::len_utf8).sum();
+    let within: usize = source.text[start..]
+        .chars()
+        .take(column.saturating_sub(1))
+        .map(char::len_utf8)
+        .sum();
     source.at(start + within..start + within).span
 }
 

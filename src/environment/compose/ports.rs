@@ -43,7 +43,12 @@ pub fn published_ports(compose: &Compose) -> Vec<Published> {
             span,
             text,
         };
-        found.extend(service.ports.iter().map(|port| published(port.span.clone(), port.text.clone())));
+        found.extend(
+            service
+                .ports
+                .iter()
+                .map(|port| published(port.span.clone(), port.text.clone())),
+        );
         if let Some(mode) = service.network_mode.as_ref().filter(|mode| mode.get() == "host") {
             found.push(published(mode.span(), "network_mode: host".to_owned()));
         }
@@ -62,7 +67,9 @@ pub(super) fn port(source: &Source, node: &Node) -> Option<Port> {
             let left = published.as_deref().map(|port| format!("{port}:")).unwrap_or_default();
             let ip = host_ip.as_deref().map(|ip| format!("{ip}:")).unwrap_or_default();
             Some(Port {
-                span: node.get("target").map_or(node.span.clone(), |(key, target)| key.span.start..target.span.end),
+                span: node
+                    .get("target")
+                    .map_or(node.span.clone(), |(key, target)| key.span.start..target.span.end),
                 text: format!("{ip}{left}{target}"),
                 host_ip,
                 published,
@@ -79,8 +86,9 @@ pub(super) fn port(source: &Source, node: &Node) -> Option<Port> {
 fn short(node: &Node, entry: &str, text: String) -> Option<Port> {
     let mut parts = split_outside_braces(entry);
     let last = parts.pop().filter(|last| !last.is_empty())?;
-    let (target, protocol) = match last.rsplit_once('/') {
-        Some((target, protocol)) if !protocol.contains('}') => (target, protocol),
+    let (target, protocol) = match last.split_once('/') {
+        // A slash inside `${…}` belongs to the variable's default.
+        Some((target, protocol)) if target.matches('{').count() == target.matches('}').count() => (target, protocol),
         _ => (last, "tcp"),
     };
     let published = parts.pop().filter(|port| !port.is_empty()).map(str::to_owned);
@@ -93,7 +101,10 @@ fn short(node: &Node, entry: &str, text: String) -> Option<Port> {
         _ => None,
     };
     let looks_like_ports = |text: &str| {
-        text.contains('$') || text.split('-').all(|port| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()))
+        text.contains('$')
+            || text
+                .split('-')
+                .all(|port| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()))
     };
     let fits = looks_like_ports(target) && published.as_deref().is_none_or(looks_like_ports);
     fits.then(|| Port {

@@ -1,0 +1,367 @@
+use insta::assert_snapshot;
+use proptest::prelude::*;
+
+use super::*;
+
+const WHOLE: &str = r#"
+name: ignored
+x-defaults: &defaults
+  restart: unless-stopped
+  ports: ["9000:9000"]
+services:
+  web:
+    <<: *defaults
+    image: "app:${TAG:-1}"
+    build: .
+    depends_on: { db: { condition: service_healthy } }
+    env_file:
+      - web.env
+      - { path: extra.env, required: false }
+    volumes:
+      - ./conf:/etc/app:ro
+      - data:/data
+      - /srv/files:/files
+      - { type: bind, source: ./site, target: /site }
+      - { type: volume, source: data, target: /more }
+    deploy: { replicas: 2 }
+    profiles: [debug]
+    privileged: ${PRIVILEGED:-false}
+    secrets: [token]
+    healthcheck: { test: ["CMD", "true"] }
+  db:
+    image: postgres:17
+    network_mode: host
+    depends_on: [web]
+    healthcheck: { disable: true }
+    privileged: false
+    scale: 3
+volumes: { data: }
+networks: { inner: {} }
+secrets:
+  token: { file: ./token.txt }
+  other: { environment: OTHER }
+configs:
+  site: { file: site.conf }
+"#;
+
+fn source(text: &str) -> Source {
+    Source::new("compose/app/compose.yaml", text)
+}
+
+fn problems(text: &str) -> String {
+    Compose::decode(&source(text)).unwrap_err().render(false, 100)
+}
+
+fn texts(list: &[Spanned<String>]) -> Vec<&str> {
+    list.iter().map(|item| item.get().as_str()).collect()
+}
+
+#[test]
+fn the_view_sees_what_matters() {
+    let compose = Compose::decode(&source(WHOLE)).unwrap();
+    let web = &compose.services["web"];
+    assert_eq!(&WHOLE[web.span.clone()], "web");
+    assert_eq!(web.image.as_ref().unwrap().get(), "app:${TAG:-1}");
+    assert_eq!(&WHOLE[web.build.clone().unwrap()], "build");
+    assert_eq!(texts(&web.depends_on), ["db"]);
+    assert_eq!(texts(&web.env_files), ["web.env"]);
+    assert_eq!(texts(&web.binds), ["./conf", "/srv/files", "./site"]);
+    assert_eq!(web.relative_binds().count(), 2);
+    assert_eq!(web.replicas, Some(2));
+    assert_eq!(web.profiles, ["debug"]);
+    assert_eq!(web.restart.as_deref(), Some("unless-stopped"), "through the merge key");
+    assert!(web.privileged.is_some(), "a variable may turn it on");
+    assert!(web.healthcheck);
+    let db = &compose.services["db"];
+    assert_eq!(
+        (db.privileged.clone(), db.healthcheck, db.replicas),
+        (None, false, Some(3))
+    );
+    assert_eq!(texts(&compose.volumes), ["data"]);
+    assert_eq!(texts(&compose.networks), ["inner"]);
+    assert_eq!(texts(&compose.secret_files), ["./token.txt"]);
+    assert_eq!(texts(&compose.config_files), ["site.conf"]);
+}
+
+#[test]
+fn published_ports_are_seen_through_anchors_and_host_networking() {
+    let compose = Compose::decode(&source(WHOLE)).unwrap();
+    let found: Vec<_> = published_ports(&compose)
+        .into_iter()
+        .map(|p| (p.service, p.text))
+        .collect();
+    let expected = [("db", "network_mode: host"), ("web", "9000:9000")];
+    assert_eq!(
+        found,
+        expected.map(|(service, text)| (service.to_owned(), text.to_owned()))
+    );
+}
+
+#[test]
+fn published_ports_are_seen_in_each_syntax() {
+    let text = r#"services:
+  db:
+    ports:
+      - 5432
+      - "5432:5432"
+      - 5433:5432/udp
+      - 127.0.0.1:5434:5432
+      - "[::1]:5435:5432"
+      - "::1:5436:5432"
+      - 3000-3005:3000-3005
+      - "127.0.0.1::5432"
+      - ${PORT:-5437}:5432
+      - "${IP:-0.0.0.0}:5438:5432/${PROTO:-tcp}"
+      - { target: 5432 }
+      - target: 5432
+        published: "5439"
+        host_ip: 127.0.0.1
+        protocol: udp
+        mode: host
+"#;
+    let compose = Compose::decode(&source(text)).unwrap();
+    let line = |port: &Port| {
+        let place = source(text).at(port.span.clone()).to_string();
+        let (ip, host) = (
+            port.host_ip.as_deref().unwrap_or("-"),
+            port.published.as_deref().unwrap_or("-"),
+        );
+        let place = place.trim_start_matches("compose/app/compose.yaml:");
+        format!("{place} {} = {ip} {host} {} {}", port.text, port.target, port.protocol)
+    };
+    let lines: Vec<String> = compose.services["db"].ports.iter().map(line).collect();
+    assert_snapshot!(lines.join("\n"), @r#"
+    4:9 5432 = - - 5432 tcp
+    5:9 5432:5432 = - 5432 5432 tcp
+    6:9 5433:5432/udp = - 5433 5432 udp
+    7:9 127.0.0.1:5434:5432 = 127.0.0.1 5434 5432 tcp
+    8:9 [::1]:5435:5432 = ::1 5435 5432 tcp
+    9:9 ::1:5436:5432 = ::1 5436 5432 tcp
+    10:9 3000-3005:3000-3005 = - 3000-3005 3000-3005 tcp
+    11:9 127.0.0.1::5432 = 127.0.0.1 - 5432 tcp
+    12:9 ${PORT:-5437}:5432 = - ${PORT:-5437} 5432 tcp
+    13:9 ${IP:-0.0.0.0}:5438:5432/${PROTO:-tcp} = ${IP:-0.0.0.0} 5438 5432 ${PROTO:-tcp}
+    14:11 5432 = - - 5432 tcp
+    15:9 127.0.0.1:5439:5432 = 127.0.0.1 5439 5432 udp
+    "#);
+    assert_eq!(published_ports(&compose).len(), 12);
+}
+
+#[test]
+fn what_is_no_compose_file_is_told() {
+    assert_snapshot!(problems(""), @r#"
+    error: a Compose file needs `services`
+     ,-[compose/app/compose.yaml:1:1]
+     `----
+    help: add `services:` with at least one service
+    "#);
+    assert_snapshot!(problems("services: [a]\n"), @r#"
+     error: `services` must be a mapping of services, not a list
+      ,-[compose/app/compose.yaml:1:11]
+    1 | services: [a]
+      :           ^
+      `----
+    "#);
+    assert_snapshot!(problems("services:\n  a:\n  b:\n    ports: 80\n    volumes: { a: b }\n  c:\n    ports: [[80], \"http:80\", true]\n    image: [x]\n"), @r#"
+      error: `services.a` is empty, it must be a mapping
+       ,-[compose/app/compose.yaml:2:4]
+     1 | services:
+     2 |   a:
+       :    ^
+     3 |   b:
+       `----
+
+      error: `services.b.ports` must be a list, not a number
+       ,-[compose/app/compose.yaml:4:12]
+     3 |   b:
+     4 |     ports: 80
+       :            ^^
+     5 |     volumes: { a: b }
+       `----
+
+      error: `services.b.volumes` must be a list, not a mapping
+       ,-[compose/app/compose.yaml:5:14]
+     4 |     ports: 80
+     5 |     volumes: { a: b }
+       :              ^
+     6 |   c:
+       `----
+
+      error: `services.c.ports` must be ports such as "127.0.0.1:8080:80", not a list
+       ,-[compose/app/compose.yaml:7:13]
+     6 |   c:
+     7 |     ports: [[80], "http:80", true]
+       :             ^
+     8 |     image: [x]
+       `----
+
+      error: `services.c.ports` must be ports such as "127.0.0.1:8080:80", not a text
+       ,-[compose/app/compose.yaml:7:19]
+     6 |   c:
+     7 |     ports: [[80], "http:80", true]
+       :                   ^^^^^^^^^
+     8 |     image: [x]
+       `----
+
+      error: `services.c.ports` must be ports such as "127.0.0.1:8080:80", not true or false
+       ,-[compose/app/compose.yaml:7:30]
+     6 |   c:
+     7 |     ports: [[80], "http:80", true]
+       :                              ^^^^
+     8 |     image: [x]
+       `----
+
+      error: `services.c.image` must be a text, not a list
+       ,-[compose/app/compose.yaml:8:12]
+     7 |     ports: [[80], "http:80", true]
+     8 |     image: [x]
+       :            ^
+       `----
+
+    7 problems found
+    "#);
+}
+
+#[test]
+fn yaml_mistakes_have_their_place() {
+    assert_snapshot!(problems("services:\n  a:\n    image: x\n    image: y\n"), @r#"
+     error: `image` is given twice
+      ,-[compose/app/compose.yaml:4:5]
+    3 |     image: x
+    4 |     image: y
+      :     ^^^^^
+      `----
+     help: keep one of them
+    "#);
+    assert_snapshot!(problems("services:\n  a:\n\timage: x\n"), @r#"
+     error: tabs disallowed within this context (block indentation)
+      ,-[compose/app/compose.yaml:3:2]
+    2 |   a:
+    3 |     image: x
+      :     ^
+      `----
+    "#);
+    assert_snapshot!(problems("services:\n  ä: { image: \"ü\n"), @r#"
+     error: unclosed quote
+      ,-[compose/app/compose.yaml:2:15]
+    1 | services:
+    2 |   ä: { image: "ü
+      :               ^
+      `----
+    "#);
+    assert_snapshot!(problems("services: {}\n---\nservices: {}\n"), @r#"
+     error: the file holds more than one YAML document
+      ,-[compose/app/compose.yaml:3:1]
+    2 | ---
+    3 | services: {}
+      : ^
+      `----
+     help: keep one, without `---`
+    "#);
+    assert_snapshot!(problems("services:\n  a: *nothing\n"), @r#"
+     error: alias references unknown anchor
+      ,-[compose/app/compose.yaml:2:6]
+    1 | services:
+    2 |   a: *nothing
+      :      ^
+      `----
+    "#);
+}
+
+#[test]
+fn an_alias_bomb_is_a_problem_and_not_a_crash() {
+    let mut text = "a0: &a0 [x, x]\n".to_owned();
+    for n in 1..40 {
+        text += &format!("a{n}: &a{n} [*a{}, *a{}]\n", n - 1, n - 1);
+    }
+    Compose::decode(&source(&text)).unwrap_err();
+}
+
+#[test]
+fn deep_nesting_is_a_problem_and_not_a_crash() {
+    Compose::decode(&source(&format!("services: {}", "[".repeat(100_000)))).unwrap_err();
+}
+
+#[test]
+fn an_include_alone_is_a_compose_file() {
+    let compose = Compose::decode(&source("include: [other.yaml]\n")).unwrap();
+    assert!(compose.include.is_some() && compose.services.is_empty());
+}
+
+#[test]
+fn variables_are_seen_with_what_they_need() {
+    let text = r#"services:
+  web:
+    image: "app:${TAG:-1}"
+    environment:
+      URL: ${URL}
+      OTHER: "$OTHER and ${MUST:?tell me} and ${A:-${B}} and $$NONE and $${NONE} and ${C+x}"
+"#;
+    let compose = Compose::decode(&source(text)).unwrap();
+    let line = |v: &Variable| format!("{} {}", v.name, if v.required { "required" } else { "optional" });
+    let lines: Vec<String> = compose.variables.iter().map(line).collect();
+    assert_eq!(
+        lines,
+        [
+            "TAG optional",
+            "URL required",
+            "OTHER required",
+            "MUST required",
+            "A optional",
+            "B optional",
+            "C optional"
+        ]
+    );
+    assert_eq!(&text[compose.variables[1].span.clone()], "${URL}");
+}
+
+#[test]
+fn places_are_right_with_windows_line_ends_and_a_byte_order_mark() {
+    let text = "\u{feff}# é\r\nservices:\r\n  wéb:\r\n    image: ü\r\n    ports: ['80:80', 81:81]\r\n";
+    let compose = Compose::decode(&source(text)).unwrap();
+    let (name, web) = compose.services.first_key_value().unwrap();
+    assert_eq!((name.as_str(), &text[web.span.clone()]), ("wéb", "wéb"));
+    let marked: Vec<&str> = web.ports.iter().map(|port| &text[port.span.clone()]).collect();
+    assert_eq!(marked, ["'80:80'", "81:81"]);
+}
+
+#[test]
+fn merge_keys_override_as_yaml_says() {
+    let text = "x-a: &a { image: a:1, privileged: true }\nx-b: &b { image: b:1, restart: always }\nservices:\n  web:\n    <<: [*a, *b]\n    privileged: false\n";
+    let compose = Compose::decode(&source(text)).unwrap();
+    let web = &compose.services["web"];
+    assert_eq!(web.image.as_ref().unwrap().get(), "a:1");
+    assert_eq!((web.restart.as_deref(), web.privileged.clone()), (Some("always"), None));
+}
+
+fn check_places(text: &str) -> Result<(), TestCaseError> {
+    let Err(problems) = Compose::decode(&source(text)) else {
+        return Ok(());
+    };
+    for problem in problems.iter() {
+        prop_assert!(text.get(problem.span.clone()).is_some(), "{problem:?}");
+    }
+    prop_assert!(!problems.render(false, 80).is_empty());
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_or_told(text in any::<String>()) {
+        check_places(&text)?;
+    }
+
+    #[test]
+    fn any_damage_is_read_or_told(at in 0..WHOLE.len(), cut in 0_usize..20, put in "\\PC{0,5}") {
+        let mut bytes = WHOLE.as_bytes().to_vec();
+        bytes.splice(at..(at + cut).min(WHOLE.len()), put.bytes());
+        if let Ok(text) = String::from_utf8(bytes) {
+            check_places(&text)?;
+        }
+    }
+
+    #[test]
+    fn any_port_like_text_is_read_or_told(port in r#"[\[\]{}$:/0-9a-c.-]{0,12}"#) {
+        check_places(&format!("services:\n  a:\n    ports:\n    - {port}\n    - \"{port}\"\n"))?;
+    }
+}

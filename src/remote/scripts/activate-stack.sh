@@ -84,7 +84,8 @@ remove_stale() {
   ours | while IFS= read -r path; do
     case $path in "${1:-}"*) ;; *) continue ;; esac
     ! grep -qxF "$path" "$wanted" || continue
-    rm -f "$target/$path"
+    # A folder: the new release has one where the old had a file.
+    [ -d "$target/$path" ] || rm -f "$target/$path"
     case $path in
       */*) (cd "$target" && [ ! -d "${path%/*}" ] || rmdir -p --ignore-fail-on-non-empty "${path%/*}" 2>/dev/null || true) ;;
     esac

@@ -3,14 +3,66 @@
 # usage: sudo sh -s <probe.sh
 # `files` are those named by the stacks' own manifests: data folders are neither ours nor small.
 # Needs no docker, no cloud-init and nothing of ours; what is missing is null, false or empty.
+# A process costs tens of milliseconds under emulation, so commands only leave their raw output in $T and
+# one awk makes JSON of all of it.
 set -u
 export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+NEWLINE='
+'
 
-# Awk for JSON strings out of arbitrary bytes: what is not UTF-8 becomes U+FFFD.
-JSON_AWK='
-function json_init(  i) { for (i = 1; i < 256; i++) ORD[sprintf("%c", i)] = i }
+# cloud-init's command starts Python; while it runs and after a clean boot its files say the same.
+cloud_init() {
+  [ -x /usr/bin/cloud-init ] || return 0
+  if [ -e /run/cloud-init/disabled ]; then echo '{"status":"disabled","errors":[]}'
+  elif [ ! -e /run/cloud-init/result.json ]; then echo '{"status":"running","errors":[]}'
+  elif ! grep -Eqs '"(errors|recoverable_errors)": *[[{] *$' /run/cloud-init/result.json /run/cloud-init/status.json; then
+    echo '{"status":"done","errors":[]}'
+  else cloud-init status --format json
+  fi
+}
+
+containers() {
+  # Also the answer to "does the daemon answer".
+  docker ps --all --quiet --no-trunc --filter label=com.docker.compose.project >"$T/ids" || return 0
+  : >"$T/docker"
+  ids=; while read -r id; do ids="$ids $id"; done <"$T/ids"
+  [ -n "$ids" ] || return 0
+  # A container that vanished meanwhile is left out of the answer.
+  # shellcheck disable=SC2016,SC2086 # the dollars are the template's; ids are words
+  docker inspect --type container --format '{"name":{{json (slice .Name 1)}},"id":{{json .Id}},"image":{{json .Image}},"image_ref":{{json .Config.Image}},"project":{{json (index .Config.Labels "com.docker.compose.project")}},"service":{{json (index .Config.Labels "com.docker.compose.service")}},"labels":{ {{- $sep := "" -}}{{- range $k, $v := .Config.Labels -}}{{- if eq (truncate $k 9) "provision" -}}{{- $sep -}}{{- json $k -}}:{{- json $v -}}{{- $sep = "," -}}{{- end -}}{{- end -}} },"state":{{json .State.Status}},"health":{{if .State.Health}}{{json .State.Health.Status}}{{else}}null{{end}},"started_at":{{json .State.StartedAt}},"restart_count":{{json .RestartCount}},"exit_code":{{json .State.ExitCode}},"oneoff":{{if eq (index .Config.Labels "com.docker.compose.oneoff") "True"}}true{{else}}false{{end}}}' $ids
+}
+images() { docker images --no-trunc --format '{{.ID}} {{.Repository}}:{{.Tag}}'; }
+networks() { docker network ls --format '{{.Name}}'; }
+
+data_root() {
+  root=/var/lib/docker
+  [ ! -r /etc/docker/daemon.json ] || while read -r line; do
+    case $line in *'"data-root"'*) line=${line#*'"data-root"'}; line=${line#*\"}; root=${line%%\"*} ;; esac
+  done </etc/docker/daemon.json
+}
+# Those of the local driver; asking docker costs another start of its client.
+volumes() { for v in "$root"/volumes/*/; do v=${v%/}; [ ! -d "$v" ] || printf '%s\n' "${v##*/}"; done; }
+
+# Files of the stacks and of the base, in one go. A name cannot hold a newline: manifests are lines.
+files() {
+  set -- /opt/provision/stacks/*/.manifest
+  list='/etc/ssh/sshd_config.d/00-provision.conf
+/etc/docker/daemon.json
+/usr/local/lib/provision/firewall'
+  [ ! -r "$1" ] || list=$list$NEWLINE$(awk '
+    { d = FILENAME; sub(/\.manifest$/, "", d); sub(/^[0-9a-f]+  [0-7]+  /, ""); print d $0 }' "$@")
+  set -f; IFS=$NEWLINE
+  # shellcheck disable=SC2086 # split at newlines, and there only
+  { stat --printf '%a %U:%G %n\n' $list >"$T/stat"; sha256sum $list >"$T/sums"; }
+  set +f; unset IFS
+}
+
+# shellcheck disable=SC2016 # awk's dollars
+JSON='
 function json(s,  out, i, n, c, k, m, x, ok) {
   if (s !~ /[^ !#-\[\]-~]/) return "\"" s "\""
+  # What is not UTF-8 becomes U+FFFD.
+  if (!(" " in ORD)) for (i = 1; i < 256; i++) ORD[sprintf("%c", i)] = i
   n = length(s); out = ""
   for (i = 1; i <= n; i++) {
     c = substr(s, i, 1); k = ORD[c]
@@ -31,137 +83,116 @@ function json(s,  out, i, n, c, k, m, x, ok) {
   }
   return "\"" out "\""
 }
-BEGIN { json_init() }
-'
-# All of stdin as one JSON string; null when there is nothing.
-json_text() { awk "$JSON_AWK"'{ t = t (NR > 1 ? "\n" : "") $0 } END { if (NR) print json(t); else print "null" }'; }
-# Each line of stdin as a string of a JSON array.
-json_lines() { awk "$JSON_AWK"'{ printf "%s%s", (NR > 1 ? "," : "["), json($0) } END { print NR ? "]" : "[]" }'; }
-json_file() { if [ -r "$1" ]; then json_text <"$1"; else echo null; fi; }
-digest() { if [ -r "$1" ]; then echo "\"$(sha256sum "$1" | cut -c1-64)\""; else echo null; fi; }
-
-# cloud-init's command starts Python; after a clean boot its files say the same.
-cloud_init() {
-  command -v cloud-init >/dev/null || { echo null; return; }
-  if [ -e /run/cloud-init/disabled ]; then echo '{"status":"disabled","errors":[]}'
-  elif [ ! -e /run/cloud-init/result.json ]; then echo '{"status":"running","errors":[]}'
-  elif ! cat /run/cloud-init/result.json /run/cloud-init/status.json 2>/dev/null |
-    grep -Eq '"(errors|recoverable_errors)": *[[{] *$'; then
-    echo '{"status":"done","errors":[]}'
-  else
-    cloud-init status --format json 2>/dev/null || true
-  fi </dev/null | awk '{ print; n++ } END { if (!n) print "null" }'
+function exists(file,  l, r) { r = (getline l < file); close(file); return r >= 0 }
+function slurp(file,  l, t, n) { while ((getline l < file) > 0) t = t (n++ ? "\n" : "") l; close(file); return t }
+function text(file,  t) { t = slurp(file); return t == "" ? "null" : json(t) }
+function raw(file,  t) { t = slurp(file); return t == "" ? "null" : t }
+function list(file, quoted,  l, t) {
+  while ((getline l < file) > 0) t = t (t == "" ? "" : ",") (quoted ? json(l) : l)
+  close(file); return "[" t "]"
 }
-
-base_firewall() {
-  nft list chain inet provision input 2>/dev/null | grep -q 'policy drop' || { echo false; return; }
-  iptables -w 10 -S 2>/dev/null | awk '
-    $0 == "-A FORWARD -j DOCKER-USER" { forward = 1 }
-    $0 == "-A DOCKER-USER -j PROVISION-DOCKER" { jump = 1 }
-    /^-A PROVISION-DOCKER .*-j DROP$/ { drop++ }
-    END { print (forward && jump && drop >= 3 ? "true" : "false") }'
+function digest(path) { return path in sum ? "\"" sum[path] "\"" : "null" }
+function files(  l, p, t) {
+  while ((getline l < (T "/sums")) > 0) {
+    # sha256sum marks a line whose name it had to escape.
+    if (sub(/^\\/, "", l)) { p = substr(l, 67); gsub(/\\\\/, "\001", p); gsub(/\\r/, "\r", p); gsub(/\001/, "\\", p) } else p = substr(l, 67)
+    sum[p] = substr(l, 1, 64)
+  }
+  while ((getline l < (T "/stat")) > 0) {
+    split(l, f, " "); p = substr(l, length(f[1]) + length(f[2]) + 3)
+    if (p !~ /^\/opt\/provision\/stacks\// || !(p in sum)) continue
+    t = t (t == "" ? "" : ",") json(p) ":{\"sha256\":\"" sum[p] "\",\"mode\":\"" sprintf("%04d", f[1]) "\",\"owner\":" json(f[2]) "}"
+  }
+  return "{" t "}"
 }
-
-host_key() {
-  if [ -r /etc/ssh/ssh_host_ed25519_key.pub ]; then cat /etc/ssh/ssh_host_ed25519_key.pub
-  elif [ -r /etc/ssh/ssh_host_ed25519_key ]; then ssh-keygen -y -f /etc/ssh/ssh_host_ed25519_key </dev/null
-  fi | json_text
+function firewall(  l, forward, jump, drop) {
+  while ((getline l < (T "/iptables")) > 0) {
+    if (l == "-A FORWARD -j DOCKER-USER") forward = 1
+    if (l == "-A DOCKER-USER -j PROVISION-DOCKER") jump = 1
+    if (l ~ /^-A PROVISION-DOCKER .*-j DROP$/) drop++
+  }
+  return slurp(T "/nft") ~ /policy drop/ && forward && jump && drop >= 3 ? "true" : "false"
 }
-
-# Newlines inside names travel as \001, so that one line stays one file.
-files() {
-  cd /opt/provision/stacks 2>/dev/null || { echo '{}'; return; }
-  for m in */.manifest; do
-    [ -r "$m" ] || continue
-    awk -v stack="${m%/.manifest}" '{ sub(/^[0-9a-f]+  [0-7]+  /, ""); print "/opt/provision/stacks/" stack "/" $0 }' "$m"
-  done | tr '\n' '\0' >"$T/list"
-  [ -s "$T/list" ] || { echo '{}'; return; }
-  xargs -0 stat --printf '%a %U:%G %n\0' <"$T/list" 2>/dev/null | tr '\n\0' '\001\n' >"$T/stat"
-  xargs -0 sha256sum -z <"$T/list" 2>/dev/null | tr '\n\0' '\001\n' |
-    awk "$JSON_AWK"'
-      function name(s) { gsub(/\001/, "\n", s); return s }
-      FNR == NR { p = $0; sub(/^[^ ]+ [^ ]+ /, "", p); mode[p] = $1; owner[p] = $2; next }
-      { p = substr($0, 67); if (!(p in mode)) next
-        printf "%s%s:{\"sha256\":\"%s\",\"mode\":\"%04d\",\"owner\":%s}", n++ ? "," : "{", json(name(p)), substr($0, 1, 64), mode[p], json(owner[p]) }
-      END { print n ? "}" : "{}" }' "$T/stat" -
+function images(  l, f, n, i, order, tags, t) {
+  while ((getline l < (T "/images")) > 0) {
+    split(l, f, " ")
+    if (!(f[1] in tags)) { order[++n] = f[1]; tags[f[1]] = "" }
+    if (f[2] !~ /<none>/) tags[f[1]] = tags[f[1]] (tags[f[1]] == "" ? "" : ",") json(f[2])
+  }
+  for (i = 1; i <= n; i++) t = t (i > 1 ? "," : "") "{\"id\":" json(order[i]) ",\"tags\":[" tags[order[i]] "]}"
+  return "[" t "]"
 }
-
-containers() {
-  # Also the answer to "does the daemon answer".
-  if ! docker ps --all --quiet --no-trunc --filter label=com.docker.compose.project >"$T/ids" 2>/dev/null; then
-    echo false >"$T/docker"; echo '[]'; return
-  fi
-  echo true >"$T/docker"
-  [ -s "$T/ids" ] || { echo '[]'; return; }
-  # A container that vanished meanwhile is left out of the answer.
-  # shellcheck disable=SC2016 # the dollars are the template's
-  xargs docker inspect --type container --format '{"name":{{json (slice .Name 1)}},"id":{{json .Id}},"image":{{json .Image}},"image_ref":{{json .Config.Image}},"project":{{json (index .Config.Labels "com.docker.compose.project")}},"service":{{json (index .Config.Labels "com.docker.compose.service")}},"labels":{ {{- $sep := "" -}}{{- range $k, $v := .Config.Labels -}}{{- if eq (truncate $k 9) "provision" -}}{{- $sep -}}{{- json $k -}}:{{- json $v -}}{{- $sep = "," -}}{{- end -}}{{- end -}} },"state":{{json .State.Status}},"health":{{if .State.Health}}{{json .State.Health.Status}}{{else}}null{{end}},"started_at":{{json .State.StartedAt}},"restart_count":{{json .RestartCount}},"exit_code":{{json .State.ExitCode}},"oneoff":{{if eq (index .Config.Labels "com.docker.compose.oneoff") "True"}}true{{else}}false{{end}}}' \
-    <"$T/ids" 2>/dev/null | awk '{ printf "%s%s", n++ ? "," : "[", $0 } END { print n ? "]" : "[]" }'
+function listeners(  l, f, at, port, process, t) {
+  while ((getline l < (T "/ss")) > 0) {
+    split(l, f, " "); at = port = f[5]; process = "null"
+    sub(/.*:/, "", port); sub(/:[^:]*$/, "", at); sub(/%.*/, "", at); gsub(/[][]/, "", at)
+    if (match(l, /users:\(\("/)) { process = substr(l, RSTART + 9); sub(/",pid=.*/, "", process); process = json(process) }
+    t = t (t == "" ? "" : ",") "{\"proto\":" json(f[1]) ",\"address\":" json(at) ",\"port\":" (port + 0) ",\"process\":" process "}"
+  }
+  return "[" t "]"
 }
-
-images() {
-  docker images --no-trunc --format '{{.ID}} {{.Repository}}:{{.Tag}}' 2>/dev/null </dev/null | awk "$JSON_AWK"'
-    { id = $1; tag = $2
-      if (!(id in tags)) { order[++n] = id; tags[id] = "" }
-      if (tag !~ /<none>/) tags[id] = tags[id] (tags[id] == "" ? "" : ",") json(tag) }
-    END { printf "["; for (i = 1; i <= n; i++) printf "%s{\"id\":%s,\"tags\":[%s]}", (i > 1 ? "," : ""), json(order[i]), tags[order[i]]; print "]" }'
+function disk(  l, f, seen, t) {
+  while ((getline l < (T "/df")) > 0) {
+    split(l, f, " ")
+    if (f[1] !~ /^\// || f[1] in seen) continue
+    seen[f[1]] = 1
+    t = t (t == "" ? "" : ",") "{\"mount\":" json(f[1]) ",\"total_bytes\":" f[2] ",\"free_bytes\":" f[3] "}"
+  }
+  return "[" t "]"
 }
-
-networks() { docker network ls --format '{{.Name}}' 2>/dev/null </dev/null | json_lines; }
-volumes() { docker volume ls --format '{{.Name}}' 2>/dev/null </dev/null | json_lines; }
-
-listeners() {
-  ss -H -tulnp 2>/dev/null | awk "$JSON_AWK"'
-    { at = $5; port = at; sub(/.*:/, "", port); sub(/:[^:]*$/, "", at); sub(/%.*/, "", at); gsub(/[][]/, "", at)
-      process = "null"
-      if (match($0, /users:\(\("/)) { process = substr($0, RSTART + 9); sub(/",pid=.*/, "", process); process = json(process) }
-      printf "%s{\"proto\":%s,\"address\":%s,\"port\":%d,\"process\":%s}", n++ ? "," : "[", json($1), json(at), port, process }
-    END { print n ? "]" : "[]" }'
+function memory(  l, f, total, free) {
+  while ((getline l < "/proc/meminfo") > 0) {
+    split(l, f, " ")
+    if (f[1] == "MemTotal:") total = f[2]
+    if (f[1] == "MemAvailable:") free = f[2]
+  }
+  return sprintf("{\"total_bytes\":%.0f,\"available_bytes\":%.0f}", total * 1024, free * 1024)
 }
-
-disk() {
-  root=$(sed -n 's/.*"data-root"[^"]*"\([^"]*\)".*/\1/p' /etc/docker/daemon.json 2>/dev/null)
-  mountpoint -q /data && data=/data || data=/
-  df -B1 --output=target,size,avail / "$data" "${root:-/var/lib/docker}" 2>/dev/null | awk "$JSON_AWK"'
-    NR > 1 && !($1 in seen) { seen[$1] = 1
-      printf "%s{\"mount\":%s,\"total_bytes\":%s,\"free_bytes\":%s}", n++ ? "," : "[", json($1), $2, $3 }
-    END { print n ? "]" : "[]" }'
+function os_release(key,  l, v) {
+  while ((getline l < "/etc/os-release") > 0) if (index(l, key "=") == 1) { v = substr(l, length(key) + 2); gsub(/["\047]/, "", v) }
+  close("/etc/os-release"); return json(v)
 }
-
-memory() { awk '/^MemTotal:/ { t = $2 } /^MemAvailable:/ { a = $2 } END { printf "{\"total_bytes\":%.0f,\"available_bytes\":%.0f}\n", t * 1024, a * 1024 }' /proc/meminfo; }
-
-operating_system() {
-  # shellcheck source=/dev/null
-  ( ID='' VERSION_ID=''; [ ! -r /etc/os-release ] || . /etc/os-release
-    printf '%s\n' "$ID" "$VERSION_ID" "$(uname -m)" "$(uname -r)" ) | awk "$JSON_AWK"'
-    { v[NR] = $0 } END { printf "{\"id\":%s,\"version\":%s,\"arch\":%s,\"kernel\":%s}\n", json(v[1]), json(v[2]), json(v[3]), json(v[4]) }'
-}
+function host_key(  t) { t = text("/etc/ssh/ssh_host_ed25519_key.pub"); return t == "null" ? text(T "/host_key") : t }
+BEGIN {
+  all = files(); daemon = exists(T "/docker") ? "true" : "false"
+  split(slurp("/proc/uptime"), up, ".")
+  print "{\"probe\":1,\"boot_id\":" text("/proc/sys/kernel/random/boot_id")
+  print ",\"os\":{\"id\":" os_release("ID") ",\"version\":" os_release("VERSION_ID") ",\"arch\":" json(arch) ",\"kernel\":" text("/proc/sys/kernel/osrelease") "}"
+  print ",\"hostname\":" text("/proc/sys/kernel/hostname") ",\"clock\":" clock ",\"cloud_init\":" raw(T "/cloud_init")
+  print ",\"converged\":" text("/var/lib/provision/converged") ",\"converge_failed\":" text("/var/lib/provision/converge/failed")
+  print ",\"base\":{\"sshd\":" digest("/etc/ssh/sshd_config.d/00-provision.conf") ",\"daemon_json\":" digest("/etc/docker/daemon.json")
+  print ",\"firewall_script\":" digest("/usr/local/lib/provision/firewall") ",\"firewall_live\":" firewall() ",\"docker\":" daemon "}"
+  print ",\"host_key\":" host_key() ",\"files\":" all
+  print ",\"containers\":" list(T "/containers", 0) ",\"images\":" images()
+  print ",\"networks\":" list(T "/networks", 1) ",\"volumes\":" list(T "/volumes", 1)
+  print ",\"listeners\":" listeners() ",\"disk\":" disk() ",\"memory\":" memory() ",\"uptime_seconds\":" (up[1] + 0) "}"
+}'
 
 main() {
+  exec </dev/null
   T=$(mktemp -d /run/provision-probe.XXXXXX) || exit 1
   trap 'rm -rf "$T"' EXIT
-  echo false >"$T/docker"
-  # The slow ones first, side by side: docker's client and, at worst, Python.
-  for f in containers cloud_init images networks volumes; do $f >"$T/$f" 2>/dev/null </dev/null & done
-  for f in files base_firewall listeners disk host_key operating_system memory; do $f >"$T/$f" 2>/dev/null </dev/null; done
-  read -r boot </proc/sys/kernel/random/boot_id
-  read -r up _ </proc/uptime
-  name=$(json_text </proc/sys/kernel/hostname)
-  converged=$(json_file /var/lib/provision/converged)
-  failed=$(json_file /var/lib/provision/converge/failed)
-  sshd=$(digest /etc/ssh/sshd_config.d/00-provision.conf)
-  daemon=$(digest /etc/docker/daemon.json)
-  firewall=$(digest /usr/local/lib/provision/firewall)
+  # Docker's client is the slow one: side by side with the rest.
+  if command -v docker >/dev/null; then
+    containers >"$T/containers" 2>/dev/null &
+    images >"$T/images" 2>/dev/null &
+    networks >"$T/networks" 2>/dev/null &
+  fi
+  {
+    data_root
+    cloud_init >"$T/cloud_init"
+    volumes >"$T/volumes"
+    files
+    nft list chain inet provision input >"$T/nft"
+    iptables -w 10 -S >"$T/iptables"
+    ss -H -tulnp >"$T/ss"
+    df -B1 --output=target,size,avail / /data "$root" >"$T/df"
+    [ -r /etc/ssh/ssh_host_ed25519_key.pub ] || [ ! -r /etc/ssh/ssh_host_ed25519_key ] ||
+      ssh-keygen -y -f /etc/ssh/ssh_host_ed25519_key >"$T/host_key"
+    arch=$(uname -m)
+  } 2>/dev/null
   wait
-  get() { cat "$T/$1"; }
-  cat <<END
-{"probe":1,"boot_id":"$boot","os":$(get operating_system),"hostname":$name,"clock":$(date +%s),
-"cloud_init":$(get cloud_init),"converged":$converged,"converge_failed":$failed,
-"base":{"sshd":$sshd,"daemon_json":$daemon,"firewall_script":$firewall,"firewall_live":$(get base_firewall),"docker":$(get docker)},
-"host_key":$(get host_key),"files":$(get files),"containers":$(get containers),"images":$(get images),
-"networks":$(get networks),"volumes":$(get volumes),"listeners":$(get listeners),"disk":$(get disk),
-"memory":$(get memory),"uptime_seconds":${up%.*}}
-END
+  awk -v T="$T" -v arch="$arch" -v clock="$(date +%s)" "$JSON"
 }
 
 main

@@ -1,0 +1,51 @@
+//! The edge: reload with proof.
+
+use serde::Deserialize;
+
+use super::{ActError, RealWorld};
+use crate::note::Say;
+use crate::remote::{RemoteCommand, Script, Session, SessionError};
+
+/// What was meant, and what Caddy's admin API says that it runs.
+#[derive(Deserialize)]
+struct Loaded {
+    meant: serde_json::Value,
+    live: serde_json::Value,
+}
+
+/// Has Caddy take its files and compares what it runs with what was meant: a reload that says OK may have read an old
+/// file (caddy#5735).
+pub(super) async fn reload(session: &Session, say: Say<'_>) -> Result<(), ActError> {
+    let command = RemoteCommand::script(Script::CADDY_RELOAD, [""; 0]);
+    let output = match session.run_ok(&command, say).await {
+        Err(SessionError::CommandFailed { stderr, .. }) => return Err(ActError::Edge { reason: stderr }),
+        other => other?,
+    };
+    let Loaded { meant, live } = super::stacks::answer("caddy-reload", &output.stdout)?;
+    if meant == live {
+        return Ok(());
+    }
+    Err(ActError::Edge {
+        reason: "Caddy runs another configuration than the one on its disk".into(),
+    })
+}
+
+impl RealWorld<'_> {
+    /// The root certificate of Caddy's own authority, PEM; none when certificates come from elsewhere.
+    pub(super) async fn authority(&mut self, say: Say<'_>) -> Result<Option<String>, ActError> {
+        let args = [
+            "compose",
+            "--project-name",
+            "edge",
+            "exec",
+            "-T",
+            "caddy",
+            "cat",
+            "/data/caddy/pki/authorities/local/root.crt",
+        ];
+        let command = RemoteCommand::new("docker", args).named("read the authority's certificate");
+        let output = self.session(say).await?.run(&command, say).await?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        Ok((output.success() && text.contains("BEGIN CERTIFICATE")).then_some(text))
+    }
+}

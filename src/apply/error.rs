@@ -1,0 +1,138 @@
+//! Why an apply ended early.
+
+use thiserror::Error;
+
+use super::ledger::KeepError;
+use crate::names::Address;
+use crate::provider::ProviderError;
+use crate::remote::SessionError;
+use crate::remote::archive::ArchiveError;
+use crate::state::{BundleError, KeyError, KnownHostsError};
+
+/// An apply that did not come to its end. What was done is in the state.
+#[derive(Debug, Error)]
+pub enum ApplyError {
+    /// One step failed.
+    #[error("{address} failed")]
+    Step {
+        /// Which.
+        address: Address,
+        /// Why.
+        #[source]
+        why: Box<ActError>,
+    },
+    /// The person wanted an end.
+    #[error("interrupted{}", address.as_ref().map(|address| format!(" during {address}")).unwrap_or_default())]
+    Interrupted {
+        /// The step that was abandoned.
+        address: Option<Address>,
+    },
+    /// The state could not be written.
+    #[error("failed to record what was done")]
+    Keep(#[from] KeepError),
+}
+
+/// One step that did not come to its end.
+#[derive(Debug, Error)]
+pub enum ActError {
+    /// The provider said no.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    /// The host could not be reached, or a command failed there.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The host could not be looked at.
+    #[error(transparent)]
+    Observe(#[from] crate::observe::ObserveError),
+    /// Files that cannot be packed.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The pinned host keys could not be written.
+    #[error(transparent)]
+    KnownHosts(#[from] KnownHostsError),
+    /// The bundle could not be written.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// A key could not be made or read.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The state could not be written in the middle of a step.
+    #[error("failed to record what was done")]
+    Keep(#[source] KeepError),
+    /// The first boot or a converge run failed on the host.
+    #[error("failed to bring the host to its base state: {reason}")]
+    Converge {
+        /// What the host says.
+        reason: String,
+    },
+    /// A service would be public that is not the edge.
+    #[error("failed to deploy `{stack}`: {}", listed.join("; "))]
+    Published {
+        /// Which stack.
+        stack: String,
+        /// Service and port, one sentence each.
+        listed: Vec<String>,
+    },
+    /// Services did not become healthy.
+    #[error("failed to deploy `{stack}`: {reason}")]
+    Unhealthy {
+        /// Which stack.
+        stack: String,
+        /// What is wrong, one line.
+        reason: String,
+        /// What a person needs to see: states, last log lines, disk and memory.
+        bundle: String,
+        /// What serves now.
+        now: String,
+    },
+    /// Caddy does not run what was meant.
+    #[error("failed to load the routes: {reason}")]
+    Edge {
+        /// What is wrong.
+        reason: String,
+    },
+    /// The host answered something that we do not understand.
+    #[error("failed to read the answer of `{script}`: {begin:?}")]
+    Answer {
+        /// Which script.
+        script: &'static str,
+        /// The first bytes of the answer.
+        begin: String,
+        /// Where it goes wrong.
+        #[source]
+        why: serde_json::Error,
+    },
+    /// Something that the tests broke on purpose.
+    #[cfg(test)]
+    #[error("injected: {0}")]
+    Injected(String),
+}
+
+impl ActError {
+    /// What the person can do about it.
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Provider(error) => error.remedy.clone(),
+            Self::Session(error) => error.remedy(),
+            Self::Published { .. } => {
+                Some("only the edge is public: remove the published port and add a route".to_owned())
+            }
+            Self::Converge { .. } => Some(
+                "mend the cause on the host or in the environment and run apply again: it goes on there. The log is \
+                 /var/lib/provision/converge/log on the host (`provision ssh NAME`)"
+                    .to_owned(),
+            ),
+            Self::Unhealthy { now, .. } => Some(now.clone()),
+            Self::Bundle(error) => Some(error.remedy()),
+            _ => None,
+        }
+    }
+
+    /// Lines worth printing below the error: the failure bundle.
+    pub fn details(&self) -> Option<&str> {
+        match self {
+            Self::Unhealthy { bundle, .. } => Some(bundle),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Steps of the host layer.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use super::{ActError, Outcome, RealWorld};
+use crate::names::Digest;
+use crate::note::{Note, Say};
+use crate::plan::base_digests;
+use crate::remote::{RemoteCommand, Script, Session, Stdin};
+use crate::render::cloud_init::CONVERGE_PATH;
+use crate::state::PublicKey;
+use crate::state::bundle::HOST_KEY;
+
+/// How long a first boot may take: packages over a slow link, under emulation.
+const FIRST_BOOT: Duration = Duration::from_secs(30 * 60);
+
+/// How long one look at the first boot blocks on the host, in seconds.
+const LOOK: &str = "15";
+
+/// How long a converge run over SSH may take.
+const CONVERGE: Duration = Duration::from_secs(30 * 60);
+
+/// The answer of `wait-first-boot.sh`.
+#[derive(Deserialize)]
+struct FirstBoot {
+    cloud_init: Option<serde_json::Value>,
+    part: Option<String>,
+    converged: Option<String>,
+    failed: Option<String>,
+}
+
+impl RealWorld<'_> {
+    /// The key of the first boot stands in user-data, which stays readable: it is believed for this one connection.
+    pub(super) async fn rotate_host_key(&mut self, say: Say<'_>) -> Result<Outcome, ActError> {
+        let session = self.first_session(say).await?;
+        let prepared = rotate(session, "prepare", say).await?;
+        // Both are believed until the new one has been seen on a connection of its own.
+        self.known_hosts.add(&prepared)?;
+        let session = self.first_session(say).await?;
+        let active = rotate(session, "activate", say).await?;
+        self.hang_up().await;
+        let before = self.known_hosts.keys()?;
+        self.known_hosts.set(std::slice::from_ref(&active))?;
+        let session = match self.session(say).await {
+            Ok(session) => session,
+            Err(error) => {
+                // Not seen: go on believing what was believed, so that the next run gets in.
+                self.known_hosts.set(&before)?;
+                return Err(error);
+            }
+        };
+        rotate(session, "drop", say).await?;
+        if self.bundle.keys.remove(HOST_KEY).is_some() {
+            self.bundle_store.save(self.bundle, self.identity)?;
+        }
+        let facts = BTreeMap::from([("fingerprint".to_owned(), active.fingerprint_sha256())]);
+        Ok(Outcome {
+            facts,
+            ..Outcome::default()
+        })
+    }
+
+    /// Waits for a first boot that is under way, then runs the script (unless this very one has run, where that is enough).
+    pub(super) async fn converge(
+        &mut self,
+        script: &str,
+        unless_done: bool,
+        say: Say<'_>,
+    ) -> Result<Outcome, ActError> {
+        let digest = Digest::of(script);
+        let session = self.session(say).await?;
+        let seen = wait_for_first_boot(session, say).await?;
+        if unless_done && seen.converged.as_deref() == Some(digest.as_str()) && seen.failed.is_none() {
+            return base_facts(session, say).await;
+        }
+        let put = RemoteCommand::new("install", ["-D", "-m", "0755", "/dev/stdin", CONVERGE_PATH])
+            .reading(Stdin::Bytes(script.as_bytes().to_vec()))
+            .named("write the converge script");
+        session.run_ok(&put, say).await?;
+        let run = RemoteCommand::new("sh", [CONVERGE_PATH])
+            .named("converge")
+            .within(CONVERGE);
+        let on_line = |_: crate::remote::Pipe, line: &str| say(Note::Line(line.to_owned()));
+        let output = session.run_lines(&run, &on_line, say).await?;
+        if !output.success() {
+            return Err(ActError::Converge {
+                reason: output.stderr_tail(),
+            });
+        }
+        base_facts(session, say).await
+    }
+}
+
+/// What the script wrote, so that a later plan sees when somebody else writes it.
+async fn base_facts(session: &Session, say: Say<'_>) -> Result<Outcome, ActError> {
+    let probe = crate::observe::probe(session, say).await?;
+    let facts = base_digests(&probe.base)
+        .into_iter()
+        .filter_map(|(name, digest)| Some((name.to_owned(), digest.clone()?)))
+        .collect();
+    Ok(Outcome {
+        facts,
+        ..Outcome::default()
+    })
+}
+
+async fn rotate(session: &Session, verb: &str, say: Say<'_>) -> Result<PublicKey, ActError> {
+    let command = RemoteCommand::script(Script::ROTATE_HOST_KEY, [verb]);
+    let output = session.run_ok(&command, say).await?;
+    Ok(String::from_utf8_lossy(&output.stdout).parse()?)
+}
+
+async fn wait_for_first_boot(session: &Session, say: Say<'_>) -> Result<FirstBoot, ActError> {
+    let deadline = Instant::now() + FIRST_BOOT;
+    let mut last = String::new();
+    loop {
+        let command = RemoteCommand::script(Script::WAIT_FIRST_BOOT, [LOOK, last.as_str()]);
+        let output = session.run_ok(&command, say).await?;
+        let seen: FirstBoot = super::stacks::answer("wait-first-boot", &output.stdout)?;
+        let running = seen
+            .cloud_init
+            .as_ref()
+            .and_then(|status| status.get("status"))
+            .and_then(serde_json::Value::as_str)
+            .is_some_and(|status| status == "running" || status == "not started");
+        // A failed part, a finished script, a boot that ended: what comes next is ours to do over SSH.
+        if !running && seen.part.is_none() {
+            return Ok(seen);
+        }
+        if Instant::now() > deadline {
+            return Err(ActError::Converge {
+                reason: format!(
+                    "the first boot did not end within {} minutes; it was at `{}`",
+                    FIRST_BOOT.as_secs() / 60,
+                    seen.part.as_deref().unwrap_or("cloud-init")
+                ),
+            });
+        }
+        last = seen.part.clone().unwrap_or_default();
+        say(Note::Waiting(match last.as_str() {
+            "" => "cloud-init".to_owned(),
+            part => format!("the first boot: {part}"),
+        }));
+        if last.is_empty() {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+}

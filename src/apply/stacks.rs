@@ -1,0 +1,439 @@
+//! Steps of the stacks layer: one deploy, from files to health, and back when it fails.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::{ActError, Ledger, Outcome, RealWorld};
+use crate::desired::{ArchiveRef, DesiredStack};
+use crate::names::StackName;
+use crate::note::{Note, Say};
+use crate::plan::{Release, attributes, once_fact};
+use crate::remote::archive::{Archive, ArchiveEntry};
+use crate::remote::{RemoteCommand, Script, Session, Stdin};
+
+/// How long Compose may take to pull, build, create and start.
+const UP: Duration = Duration::from_secs(30 * 60);
+
+/// How long the services may take to become healthy, in seconds.
+const HEALTHY: u32 = 300;
+
+/// How long a job may take: migrations of a large database.
+const JOB: Duration = Duration::from_secs(60 * 60);
+
+/// How long sending and loading an image may take.
+const LOAD: Duration = Duration::from_secs(60 * 60);
+
+impl RealWorld<'_> {
+    /// Images, files, jobs, services, health. When the services do not become healthy, the release that served before is
+    /// put back.
+    pub(super) async fn deploy(
+        &mut self,
+        release: &Release,
+        ledger: &mut Ledger<'_>,
+        say: Say<'_>,
+    ) -> Result<Outcome, ActError> {
+        let stack = &release.stack;
+        let archive = self.pack(stack)?;
+        let session = self.session(say).await?;
+        for (reference, image) in &release.archives {
+            load_image(session, reference, image, say).await?;
+        }
+        let before = present_release(session, &stack.name, say).await?;
+        receive(session, &stack.name, &archive, say).await?;
+        if !release.edge {
+            refuse_published(session, &stack.name, archive.digest.as_str(), say).await?;
+        }
+        activate(session, &stack.name, archive.digest.as_str(), say).await?;
+        match serve(session, release, ledger, say).await {
+            Ok(()) => {}
+            Err(failure) => {
+                let before = before.filter(|digest| digest != archive.digest.as_str());
+                return Err(roll_back(session, release, before, failure, say).await);
+            }
+        }
+        let mut outcome = Outcome {
+            attributes: Some(attributes(stack, &self.bindings)),
+            ..Outcome::default()
+        };
+        outcome.facts.insert("release".into(), archive.digest.to_string());
+        if release.edge
+            && let Some(authority) = self.authority(say).await?
+        {
+            outcome.facts.insert("authority".into(), authority);
+        }
+        Ok(outcome)
+    }
+
+    pub(super) async fn remove_stack(
+        &mut self,
+        stack: &StackName,
+        volumes: bool,
+        say: Say<'_>,
+    ) -> Result<Outcome, ActError> {
+        let mut args = vec![stack.to_string()];
+        if volumes {
+            args.push("--volumes".into());
+        }
+        let command = RemoteCommand::script(Script::REMOVE_STACK, args).within(UP);
+        self.session(say).await?.run_ok(&command, say).await?;
+        Ok(Outcome::default())
+    }
+
+    fn pack(&self, stack: &DesiredStack) -> Result<Archive, ActError> {
+        Ok(Archive::pack(stack.files.iter().map(|(path, file)| ArchiveEntry {
+            path: path.clone(),
+            bytes: file.bind(&self.bindings),
+            mode: file.mode,
+        }))?)
+    }
+}
+
+/// Jobs, services, health: what runs, in order.
+async fn serve(session: &Session, release: &Release, ledger: &mut Ledger<'_>, say: Say<'_>) -> Result<(), ActError> {
+    let stack = &release.stack;
+    for name in &release.before {
+        job(session, &stack.name, name, say).await?;
+    }
+    up(session, &stack.name, say).await?;
+    healthy(session, stack, say).await?;
+    if release.edge {
+        super::edge::reload(session, say).await?;
+    }
+    for name in &release.after {
+        job(session, &stack.name, name, say).await?;
+    }
+    for name in &release.once {
+        job(session, &stack.name, name, say).await?;
+        // Recorded at once: a later failure must not run it again.
+        ledger.fact(&once_fact(name), jiff::Timestamp::now().to_string())?;
+    }
+    Ok(())
+}
+
+/// Puts the release that served before back, and says in the error what serves now.
+async fn roll_back(
+    session: &Session,
+    release: &Release,
+    before: Option<String>,
+    failure: ActError,
+    say: Say<'_>,
+) -> ActError {
+    let name = &release.stack.name;
+    let (stack, reason, bundle) = match failure {
+        ActError::Unhealthy {
+            stack, reason, bundle, ..
+        } => (stack, reason, bundle),
+        ActError::Edge { reason } => (name.to_string(), reason, String::new()),
+        ActError::Session(why @ crate::remote::SessionError::CommandFailed { .. }) => {
+            (name.to_string(), why.to_string(), String::new())
+        }
+        // The connection is gone or the state cannot be written: the next run goes on from here.
+        other => return other,
+    };
+    let Some(digest) = before else {
+        let now = "nothing served before; mend it and run apply again".to_owned();
+        return ActError::Unhealthy {
+            stack,
+            reason,
+            bundle,
+            now,
+        };
+    };
+    say(Note::Warning(format!(
+        "{name} failed: {reason}; putting the release before back"
+    )));
+    let back = async {
+        let restore = RemoteCommand::script(Script::RESTORE_STACK, [name.as_str(), &digest]);
+        session.run_ok(&restore, say).await?;
+        activate(session, name, &digest, say).await?;
+        up(session, name, say).await?;
+        if release.edge {
+            super::edge::reload(session, say).await?;
+        }
+        Ok::<(), ActError>(())
+    };
+    let short: String = digest.chars().take(12).collect();
+    let now = match back.await {
+        Ok(()) => format!("rolled back: release {short} serves again; mend it and run apply again"),
+        Err(error) => format!("putting release {short} back failed too ({error}): look with `provision ssh`"),
+    };
+    ActError::Unhealthy {
+        stack,
+        reason,
+        bundle,
+        now,
+    }
+}
+
+/// Sends an image unless the host has it: the archive's own identifier decides, not its tag.
+async fn load_image(session: &Session, reference: &str, image: &ArchiveRef, say: Say<'_>) -> Result<(), ActError> {
+    let inspect = RemoteCommand::new("docker", ["image", "inspect", "--format", "{{.Id}}", reference]);
+    let output = session.run(&inspect, say).await?;
+    if output.success() && String::from_utf8_lossy(&output.stdout).trim() == image.image_id {
+        return Ok(());
+    }
+    let load = RemoteCommand::new("docker", ["load", "--quiet"])
+        .reading(Stdin::File(image.path.clone()))
+        .named(format!("send image {reference}"))
+        .within(LOAD);
+    session.run_ok(&load, say).await?;
+    Ok(())
+}
+
+/// The digest of the release in place.
+async fn present_release(session: &Session, stack: &StackName, say: Say<'_>) -> Result<Option<String>, ActError> {
+    let path = format!("{}/{stack}/.digest", crate::plan::STACKS);
+    let output = session.run(&RemoteCommand::new("cat", [path]), say).await?;
+    let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    Ok((output.success() && !text.is_empty()).then_some(text))
+}
+
+async fn receive(session: &Session, stack: &StackName, archive: &Archive, say: Say<'_>) -> Result<(), ActError> {
+    let args = [
+        stack.to_string(),
+        archive.digest.to_string(),
+        archive.unpacked.to_string(),
+    ];
+    let command = RemoteCommand::script_reading(Script::RECEIVE_STACK, args, Stdin::Bytes(archive.bytes.clone()));
+    session.run_ok(&command, say).await?;
+    Ok(())
+}
+
+async fn activate(session: &Session, stack: &StackName, digest: &str, say: Say<'_>) -> Result<(), ActError> {
+    let command = RemoteCommand::script(Script::ACTIVATE_STACK, [stack.as_str(), digest]);
+    session.run_ok(&command, say).await?;
+    Ok(())
+}
+
+async fn up(session: &Session, stack: &StackName, say: Say<'_>) -> Result<(), ActError> {
+    say(Note::Waiting("compose".into()));
+    let command = RemoteCommand::script(Script::UP_STACK, [stack.as_str()]).within(UP);
+    let lines = std::sync::Mutex::new(std::collections::VecDeque::new());
+    let on_line = |_: crate::remote::Pipe, line: &str| {
+        if let Ok(mut lines) = lines.lock() {
+            lines.push_back(line.to_owned());
+            if lines.len() > 20 {
+                lines.pop_front();
+            }
+        }
+    };
+    let output = session.run_lines(&command, &on_line, say).await?;
+    if output.success() {
+        return Ok(());
+    }
+    let last = lines
+        .lock()
+        .map(|lines| lines.iter().cloned().collect::<Vec<_>>().join("\n"))
+        .unwrap_or_default();
+    Err(ActError::Unhealthy {
+        stack: stack.to_string(),
+        reason: "docker compose up failed".into(),
+        bundle: last,
+        now: String::new(),
+    })
+}
+
+async fn job(session: &Session, stack: &StackName, name: &str, say: Say<'_>) -> Result<(), ActError> {
+    say(Note::Waiting(format!("the job {name}")));
+    let command = RemoteCommand::script(Script::JOB, [stack.as_str(), name])
+        .named(format!("job {name} of {stack}"))
+        .within(JOB);
+    let on_line = |_: crate::remote::Pipe, line: &str| say(Note::Line(format!("{name}: {line}")));
+    session.run_lines(&command, &on_line, say).await?.checked(&command)?;
+    Ok(())
+}
+
+/// One line of `health.sh`.
+#[derive(Deserialize)]
+struct Health {
+    healthy: Option<bool>,
+    #[serde(default)]
+    reason: String,
+    #[serde(default)]
+    services: Vec<ServiceHealth>,
+    #[serde(default)]
+    disk: String,
+    #[serde(default)]
+    memory: String,
+}
+
+#[derive(Deserialize)]
+struct ServiceHealth {
+    name: String,
+    verdict: String,
+    #[serde(default)]
+    health: Option<String>,
+    #[serde(default)]
+    state: serde_json::Value,
+    #[serde(default)]
+    logs: String,
+}
+
+async fn healthy(session: &Session, stack: &DesiredStack, say: Say<'_>) -> Result<(), ActError> {
+    let expected = stack
+        .services
+        .iter()
+        .filter(|(_, service)| service.instances.is_some_and(|n| n > 0));
+    let args: Vec<String> = [stack.name.to_string(), HEALTHY.to_string()]
+        .into_iter()
+        .chain(expected.map(|(name, _)| name.clone()))
+        .collect();
+    let command = RemoteCommand::script(Script::HEALTH, args).within(Duration::from_secs(u64::from(HEALTHY) + 120));
+    let last = std::sync::Mutex::new(String::new());
+    let on_line = |pipe: crate::remote::Pipe, line: &str| {
+        if pipe == crate::remote::Pipe::Stderr {
+            return;
+        }
+        if let Ok(health) = serde_json::from_str::<Health>(line)
+            && health.healthy.is_none()
+        {
+            let waiting: Vec<&str> = health
+                .services
+                .iter()
+                .filter(|s| s.verdict == "wait")
+                .map(|s| s.name.as_str())
+                .collect();
+            if !waiting.is_empty() {
+                say(Note::Waiting(format!("{} to be healthy", waiting.join(", "))));
+            }
+        }
+        if let Ok(mut last) = last.lock() {
+            line.clone_into(&mut last);
+        }
+    };
+    let output = session.run_lines(&command, &on_line, say).await?;
+    if output.success() {
+        return Ok(());
+    }
+    let last = last.lock().map(|last| last.clone()).unwrap_or_default();
+    let health: Health = answer("health", last.as_bytes())?;
+    Err(ActError::Unhealthy {
+        stack: stack.name.to_string(),
+        reason: health.reason.clone(),
+        bundle: bundle(&health),
+        now: String::new(),
+    })
+}
+
+/// The failure bundle for people.
+fn bundle(health: &Health) -> String {
+    use std::fmt::Write as _;
+    let mut out = String::new();
+    for service in &health.services {
+        let status = |key: &str| service.state.get(key).map(ToString::to_string).unwrap_or_default();
+        let _ = writeln!(out, "--- {} ({})", service.name, service.verdict);
+        if let Some(health) = &service.health {
+            let _ = writeln!(out, "health: {health}");
+        }
+        let _ = writeln!(out, "status: {} exit code: {}", status("Status"), status("ExitCode"));
+        if let Some(check) = service
+            .state
+            .pointer("/Health/Log")
+            .and_then(|log| log.as_array())
+            .and_then(|log| log.last())
+        {
+            let output = check
+                .get("Output")
+                .and_then(serde_json::Value::as_str)
+                .unwrap_or_default()
+                .trim();
+            let code = check.get("ExitCode").map(ToString::to_string).unwrap_or_default();
+            let _ = writeln!(out, "last health check: exit code {code}: {output}");
+        }
+        let _ = writeln!(out, "{}", service.logs.trim_end());
+    }
+    let _ = write!(
+        out,
+        "--- disk\n{}\n--- memory\n{}",
+        health.disk.trim_end(),
+        health.memory.trim_end()
+    );
+    out
+}
+
+/// Asks Compose itself what would be published: it sees through `extends`, `include`, anchors, profiles and variables.
+async fn refuse_published(session: &Session, stack: &StackName, digest: &str, say: Say<'_>) -> Result<(), ActError> {
+    let folder = format!("/opt/provision/incoming/{stack}-{digest}");
+    let command = RemoteCommand::script(Script::CHECK_COMPOSE, [stack.as_str(), folder.as_str()]);
+    let output = session.run_ok(&command, say).await?;
+    let config: serde_json::Value = answer("check-compose", &output.stdout)?;
+    let listed = published(&config);
+    if listed.is_empty() {
+        return Ok(());
+    }
+    Err(ActError::Published {
+        stack: stack.to_string(),
+        listed,
+    })
+}
+
+/// Everything in a resolved Compose configuration that would be reachable past the edge.
+fn published(config: &serde_json::Value) -> Vec<String> {
+    let mut listed = Vec::new();
+    for (name, service) in config.get("services").and_then(|s| s.as_object()).into_iter().flatten() {
+        for port in service
+            .get("ports")
+            .and_then(|ports| ports.as_array())
+            .into_iter()
+            .flatten()
+        {
+            let text = |key: &str| match port.get(key) {
+                Some(serde_json::Value::String(text)) => text.clone(),
+                Some(other) => other.to_string(),
+                None => "a random port".to_owned(),
+            };
+            listed.push(format!(
+                "service `{name}` publishes {} as {}",
+                text("target"),
+                text("published")
+            ));
+        }
+        if service.get("network_mode").and_then(|mode| mode.as_str()) == Some("host") {
+            listed.push(format!("service `{name}` uses the host's own network"));
+        }
+    }
+    listed
+}
+
+/// Reads the JSON that a script of ours prints.
+pub(super) fn answer<T: DeserializeOwned>(script: &'static str, bytes: &[u8]) -> Result<T, ActError> {
+    serde_json::from_slice(bytes).map_err(|why| ActError::Answer {
+        script,
+        // Resolved Compose files hold secrets: of those nothing is quoted.
+        begin: match script {
+            "check-compose" => "(not shown)".to_owned(),
+            _ => String::from_utf8_lossy(bytes.get(..bytes.len().min(200)).unwrap_or_default()).into_owned(),
+        },
+        why,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_private_stack_publishes_nothing() {
+        assert!(published(&json!({"services": {"db": {"image": "x", "expose": ["5432"]}}})).is_empty());
+    }
+
+    #[test]
+    fn every_way_out_is_found_in_the_resolved_configuration() {
+        let config = json!({"services": {
+            "db": {"ports": [{"target": 5432, "published": "5432", "protocol": "tcp"}]},
+            "any": {"ports": [{"target": 80}]},
+            "host": {"network_mode": "host"},
+        }});
+        assert_eq!(
+            published(&config),
+            [
+                "service `any` publishes 80 as a random port",
+                "service `db` publishes 5432 as 5432",
+                "service `host` uses the host's own network",
+            ]
+        );
+    }
+}

@@ -1,0 +1,135 @@
+//! The real world: the provider and the host behind it.
+
+use std::time::Duration;
+
+use super::{ActError, Ledger, Outcome, World};
+use crate::names::Endpoint;
+use crate::note::Say;
+use crate::plan::{Action, Step};
+use crate::provider::{Owner, Provider};
+use crate::remote::{ConnectPolicy, Session, Target};
+use crate::render::Bindings;
+use crate::state::{Bundle, BundleStore, Identity, KnownHosts};
+
+/// How a host is reached, once its address is known.
+pub trait Reach: Send + Sync {
+    /// The target at an endpoint.
+    fn target(&self, endpoint: &Endpoint) -> Target;
+}
+
+impl<F: Fn(&Endpoint) -> Target + Send + Sync> Reach for F {
+    fn target(&self, endpoint: &Endpoint) -> Target {
+        self(endpoint)
+    }
+}
+
+/// How long a new machine may take until it lets us in. Under emulation, with both cores busy, about two minutes.
+const FIRST_CONTACT: Duration = Duration::from_secs(15 * 60);
+
+/// How long a machine that was set up before may take, booting included.
+const CONTACT: Duration = Duration::from_secs(10 * 60);
+
+/// The provider, the host, and what is needed to reach and to fill it.
+pub struct RealWorld<'a> {
+    /// The provider.
+    pub provider: &'a Provider,
+    /// Whose machine it is.
+    pub owner: &'a Owner,
+    /// How the host is reached.
+    pub reach: &'a dyn Reach,
+    /// The pinned host keys.
+    pub known_hosts: &'a KnownHosts,
+    /// Secrets and private keys; the first boot's host key is forgotten once it was replaced.
+    pub bundle: &'a mut Bundle,
+    /// Where the bundle is kept.
+    pub bundle_store: &'a BundleStore,
+    /// What opens the bundle.
+    pub identity: &'a Identity,
+    /// What the marks in texts stand for. Learns the machine's address.
+    pub bindings: Bindings,
+    /// The connection, once there is one.
+    pub session: Option<Session>,
+}
+
+impl World for RealWorld<'_> {
+    async fn act(&mut self, step: &Step, ledger: &mut Ledger<'_>, say: Say<'_>) -> Result<Outcome, ActError> {
+        if self.bindings.endpoint.is_none() {
+            self.bindings.endpoint = ledger.state().endpoint();
+        }
+        match &step.action {
+            Action::CreateInstance { spec, user_data } => self.create_instance(spec, user_data, say).await,
+            Action::StartInstance => self.start_instance(say).await,
+            Action::ResizeInstance { spec } => self.resize_instance(spec, say).await,
+            Action::ReplaceInstance { spec, user_data } => self.replace_instance(spec, user_data, say).await,
+            Action::DestroyInstance { keep_volume } => self.destroy_instance(*keep_volume, say).await,
+            Action::RotateHostKey => self.rotate_host_key(say).await,
+            Action::Converge { script, unless_done } => self.converge(script, *unless_done, say).await,
+            Action::Deploy(release) => self.deploy(release, ledger, say).await,
+            Action::RemoveStack { stack, volumes } => self.remove_stack(stack, *volumes, say).await,
+            Action::Forget => Ok(Outcome::default()),
+        }
+    }
+}
+
+impl RealWorld<'_> {
+    /// The open connection, or a new one to a host whose key is pinned.
+    pub(super) async fn session(&mut self, say: Say<'_>) -> Result<&Session, ActError> {
+        self.connect(CONTACT, false, say).await
+    }
+
+    /// The open connection, or a new one to a machine that may be booting for the first time.
+    pub(super) async fn first_session(&mut self, say: Say<'_>) -> Result<&Session, ActError> {
+        self.connect(FIRST_CONTACT, true, say).await
+    }
+
+    async fn connect(&mut self, deadline: Duration, first_contact: bool, say: Say<'_>) -> Result<&Session, ActError> {
+        if self.session.is_none() {
+            let endpoint = self.bindings.endpoint.as_ref().ok_or_else(no_address)?;
+            let target = self.reach.target(endpoint);
+            self.session = Some(
+                Session::connect(
+                    &target,
+                    ConnectPolicy {
+                        deadline,
+                        first_contact,
+                    },
+                    say,
+                )
+                .await?,
+            );
+        }
+        self.session.as_ref().ok_or_else(|| no_address().into())
+    }
+
+    /// Ends the connection: the machine behind it is about to go, or shows another key from now on.
+    pub(super) async fn hang_up(&mut self) {
+        if let Some(session) = self.session.take() {
+            session.close().await;
+        }
+    }
+}
+
+fn no_address() -> crate::provider::ProviderError {
+    crate::provider::ProviderError {
+        what: "failed to reach the host: the state knows no address of its machine".to_owned(),
+        remedy: Some("run apply again: it looks the machine up".to_owned()),
+        why: None,
+    }
+}
+
+/// What a destroy acts on: the provider alone, because everything else goes with the machine.
+pub struct Removal<'a> {
+    /// The provider.
+    pub provider: &'a Provider,
+    /// Whose machine it is.
+    pub owner: &'a Owner,
+}
+
+impl World for Removal<'_> {
+    async fn act(&mut self, step: &Step, _: &mut Ledger<'_>, say: Say<'_>) -> Result<Outcome, ActError> {
+        if let Action::DestroyInstance { keep_volume } = step.action {
+            self.provider.destroy(self.owner, keep_volume, say).await?;
+        }
+        Ok(Outcome::default())
+    }
+}

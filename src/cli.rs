@@ -1,0 +1,226 @@
+//! What can be typed. Types only.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::names::EnvironmentName;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done, or nothing to change
+  1    failed
+  2    changes pending (plan --detailed-exitcode)
+  3    bad input
+  4    locked by another run
+  5    refused: protection, or data would be lost
+  130  interrupted";
+
+const BY_DAY: &str = "\
+The first day:
+  init        Write a commented environment file
+  validate    Check everything that was written, without network or machine
+  render      Write what would go to the machine into a folder
+  plan        Show what would be done
+  apply       Do it
+
+Every day:
+  status      Show machine, services, routes, certificates, disk and memory
+  output      Print what an apply recorded: address, URL, CA certificate
+  ssh         Log in, or run one command there
+
+The last day:
+  destroy     Take everything back, and prove it
+
+For editors and shells:
+  schema      Print the JSON Schema of the environment file
+  completions Print completions for a shell";
+
+/// From an environment file to a running, TLS-served, private-by-default system on one machine, and back.
+#[derive(Debug, Parser)]
+#[command(
+    name = "provision",
+    version,
+    help_template = "{about}\n\n{usage-heading} {usage}\n\n{before-help}\n\nOptions:\n{options}\n\n{after-help}\n",
+    before_help = BY_DAY,
+    after_help = EXIT_CODES,
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    /// The project: a folder with `environments/`, or one below it.
+    #[arg(
+        short = 'C',
+        long = "directory",
+        global = true,
+        value_name = "DIR",
+        default_value = "."
+    )]
+    pub directory: PathBuf,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write a commented environment file.
+    Init(Init),
+    /// Check everything that was written, without network or machine.
+    Validate(Name),
+    /// Write what would go to the machine into a folder; secrets are left out.
+    Render(Render),
+    /// Show what would be done.
+    Plan(Plan),
+    /// Do it.
+    Apply(Apply),
+    /// Show machine, services, routes, certificates, disk and memory.
+    Status(Status),
+    /// Print what an apply recorded: address, URL, CA certificate.
+    Output(Output),
+    /// Log in, or run one command there.
+    Ssh(Ssh),
+    /// Take everything back, and prove it.
+    Destroy(Destroy),
+    /// Print the JSON Schema of the environment file.
+    Schema,
+    /// Print completions for a shell.
+    Completions(Completions),
+}
+
+/// An environment.
+#[derive(Debug, Args)]
+pub struct Name {
+    /// The environment: the name of its file in `environments/`, without `.toml`.
+    pub name: EnvironmentName,
+}
+
+/// `init`
+#[derive(Debug, Args)]
+pub struct Init {
+    /// The new environment's name.
+    pub name: EnvironmentName,
+    /// Where its machine is made.
+    #[arg(long, default_value = "local")]
+    pub provider: String,
+}
+
+/// `render`
+#[derive(Debug, Args)]
+pub struct Render {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub environment: Name,
+    /// The folder to write into; it is made. Without it, the list of files is printed.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// Options of everything that works on an environment under its lock.
+#[derive(Debug, Args)]
+pub struct Locking {
+    /// How long to wait for another run to end, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds)]
+    pub lock_wait: Duration,
+}
+
+/// `plan`
+#[derive(Debug, Args)]
+pub struct Plan {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub environment: Name,
+    /// Exit with 2 when there is something to do.
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+}
+
+/// `apply`
+#[derive(Debug, Args)]
+pub struct Apply {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub environment: Name,
+    /// Do not ask.
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Allow replacing a machine whose data lives on its root disk.
+    #[arg(long)]
+    pub allow_data_loss: bool,
+    /// One JSON object a line on standard error, in place of progress for people.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub locking: Locking,
+}
+
+/// `status`
+#[derive(Debug, Args)]
+pub struct Status {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub environment: Name,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `output`
+#[derive(Debug, Args)]
+pub struct Output {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub environment: Name,
+    /// One output; all of them without.
+    pub key: Option<String>,
+    /// Print JSON.
+    #[arg(long, conflicts_with = "raw")]
+    pub json: bool,
+    /// Print the value without a line end.
+    #[arg(long, requires = "key")]
+    pub raw: bool,
+}
+
+/// `ssh`
+#[derive(Debug, Args)]
+pub struct Ssh {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub environment: Name,
+    /// A command to run there; a login without.
+    #[arg(last = true)]
+    pub command: Vec<String>,
+}
+
+/// `destroy`
+#[derive(Debug, Args)]
+pub struct Destroy {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub environment: Name,
+    /// Do not ask.
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Keep the data volume; the next apply of the same name does not take it back by itself.
+    #[arg(long)]
+    pub keep_volume: bool,
+    /// One JSON object a line on standard error, in place of progress for people.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub locking: Locking,
+}
+
+/// `completions`
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// The shell.
+    pub shell: clap_complete::Shell,
+}
+
+fn seconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
+    text.parse().map(Duration::from_secs)
+}

@@ -1,0 +1,186 @@
+//! `provision apply`: the whole way.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::watch;
+
+use super::keyring::Keyring;
+use super::project::{Project, desired, look, owner, provider};
+use super::terminal::{color, confirm, tell};
+use super::{Failure, output};
+use crate::apply::event::Event;
+use crate::apply::{Keep, KeepError, RealWorld, apply};
+use crate::cli;
+use crate::note::Note;
+use crate::plan::{Allowed, plan, render_plan};
+use crate::progress::Progress;
+use crate::state::{LocalStore, Lock, State, StoreError};
+
+/// Load, desire, observe, plan, confirm, apply, outputs.
+pub async fn run(directory: &Path, args: &cli::Apply) -> Result<(), Failure> {
+    let project = Project::find(directory, &args.environment.name)?; //                   reads
+    let sources = project.sources()?; //                                                  reads
+    let lock = lock(&project.store, "apply", &args.locking).await?; //                    writes the lock
+    let _heartbeat = lock.heartbeat();
+    let mut state = project.state()?; //                                                  reads
+    let keyring = Keyring::open(&project.store, &state, &sources)?; //                    reads, makes keys in memory
+    let provider = provider()?;
+    let shown = Shown::new(args.json);
+    let stop = stop_on_signal();
+    let allowed = Allowed {
+        data_loss: args.allow_data_loss,
+    };
+
+    let mut asked = args.yes;
+    let mut confirmed = false;
+    loop {
+        let desired = desired(&sources, &keyring, &state)?; //                            pure
+        let (observed, session) = look(&provider, &state, &keyring, &waiting).await?; //  reads provider and host
+        let plan = plan(&desired, &state, &observed, allowed); //                         pure
+        if !args.json && !(confirmed && plan.is_empty()) {
+            tell(render_plan(&plan, color()).trim_end());
+        }
+        if !plan.refusals.is_empty() {
+            return Err(Failure::Refused);
+        }
+        if plan.is_empty() {
+            close(session).await;
+            break;
+        }
+        if !asked {
+            confirm(&format!("Apply this to {}?", project.name))?;
+            asked = true;
+        }
+        confirmed = true;
+
+        let mut keep = Keeper {
+            store: project.store.clone(),
+            lock: &lock,
+        };
+        keep.keep(&mut state)
+            .map_err(|why| Failure::from(crate::apply::ApplyError::Keep(why)))?;
+        let identity = keyring.save()?; //                                                writes the bundle
+        let mut bundle = keyring.bundle.clone();
+        let mut world = RealWorld {
+            provider: &provider,
+            owner: &owner(&state),
+            reach: &keyring.reach(),
+            known_hosts: &keyring.known_hosts,
+            bundle: &mut bundle,
+            bundle_store: &keyring.store,
+            identity: &identity,
+            bindings: keyring.bindings(state.endpoint()),
+            session,
+        };
+        let result = apply(
+            &plan,
+            &mut state,
+            &mut keep,
+            &mut world,
+            &|event| shown.event(&event),
+            &stop,
+        )
+        .await; // acts
+        close(world.session.take()).await;
+        result?;
+        output::record(&project, &mut state, &desired)?;
+        keep.keep(&mut state)
+            .map_err(|why| Failure::from(crate::apply::ApplyError::Keep(why)))?;
+        if plan.look_again.is_none() {
+            break;
+        }
+    }
+    lock.release()?;
+    output::show(&state, args.json)
+}
+
+/// Takes the environment's lock, and says when a dead run's was taken over.
+pub async fn lock(store: &LocalStore, command: &str, args: &cli::Locking) -> Result<Lock, Failure> {
+    store.prepare()?;
+    let lock = Lock::acquire(store.folder(), command, None, args.lock_wait).await?;
+    if let Some(left) = lock.taken_over() {
+        tell(&format!("note: {left}; it goes on where that run stopped"));
+    }
+    Ok(lock)
+}
+
+/// Ends the connection in time for the process to end without leaving one behind.
+async fn close(session: Option<crate::remote::Session>) {
+    if let Some(session) = session {
+        session.close().await;
+    }
+}
+
+/// Writes the state, for as long as the lock is ours.
+pub struct Keeper<'a> {
+    /// Where.
+    pub store: LocalStore,
+    /// Whose.
+    pub lock: &'a Lock,
+}
+
+impl Keep for Keeper<'_> {
+    fn keep(&mut self, state: &mut State) -> Result<(), KeepError> {
+        self.lock.verify()?;
+        match self.store.save(state) {
+            // The state is written; only its copy is not.
+            Err(error @ StoreError::Backup { .. }) => {
+                tell(&format!("warning: {error}"));
+                Ok(())
+            }
+            other => Ok(other?),
+        }
+    }
+}
+
+/// Progress, shared with everything that says something.
+#[derive(Clone)]
+pub struct Shown(Arc<Mutex<Progress>>);
+
+impl Shown {
+    /// For a terminal, a pipe or a program.
+    pub fn new(json: bool) -> Self {
+        Self(Arc::new(Mutex::new(Progress::detect(json))))
+    }
+
+    /// Shows one event.
+    pub fn event(&self, event: &Event) {
+        if let Ok(mut progress) = self.0.lock() {
+            progress.handle(event);
+        }
+    }
+}
+
+/// What looking says while it waits: nothing, until it takes long enough for a person to wonder.
+pub fn waiting(note: Note) {
+    match note {
+        Note::Waiting(reason) => tell(&format!("waiting for {reason}")),
+        Note::Warning(message) => tell(&format!("warning: {message}")),
+        Note::Bytes { .. } | Note::Line(_) => {}
+    }
+}
+
+/// Turns true at the first Ctrl-C or SIGTERM. A second one ends the process at once: what was done is recorded already.
+pub fn stop_on_signal() -> watch::Receiver<bool> {
+    let (sender, receiver) = watch::channel(false);
+    tokio::spawn(async move {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+        else {
+            return;
+        };
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if *sender.borrow() {
+                tell("stopped at once; run the same command again to go on");
+                std::process::exit(130);
+            }
+            let _ = sender.send(true);
+        }
+    });
+    receiver
+}

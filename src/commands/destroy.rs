@@ -1,0 +1,81 @@
+//! `provision destroy`: the way back, with proof.
+
+use std::path::Path;
+
+use super::Failure;
+use super::apply::{Keeper, Shown, lock, stop_on_signal};
+use super::project::{Project, owner, provider};
+use super::terminal::{color, confirm_by_typing, tell};
+use crate::apply::{Removal, apply};
+use crate::cli;
+use crate::environment::diagnostic::Source;
+use crate::environment::{FOLDER, decode};
+
+/// Takes everything back; exits non-zero and keeps the state when something is left.
+pub async fn run(directory: &Path, args: &cli::Destroy) -> Result<(), Failure> {
+    let project = Project::find(directory, &args.environment.name)?;
+    if project.store.load()?.is_none() {
+        tell(&format!("there is no state of `{}`: nothing to destroy", project.name));
+        return Ok(());
+    }
+    let lock = lock(&project.store, "destroy", &args.locking).await?;
+    let _heartbeat = lock.heartbeat();
+    let mut state = project.applied()?;
+    let plan = crate::plan::plan_destroy(&state, protected(&project)?, args.keep_volume);
+    if !args.json {
+        tell(crate::plan::render_plan(&plan, color()).trim_end());
+    }
+    if !plan.refusals.is_empty() {
+        return Err(Failure::Refused);
+    }
+    if !args.yes {
+        confirm_by_typing(&format!("Type {} to destroy it", project.name), project.name.as_str())?;
+    }
+
+    let provider = provider()?;
+    let owner = owner(&state);
+    let shown = Shown::new(args.json);
+    let mut keep = Keeper {
+        store: project.store.clone(),
+        lock: &lock,
+    };
+    let mut world = Removal {
+        provider: &provider,
+        owner: &owner,
+    };
+    apply(
+        &plan,
+        &mut state,
+        &mut keep,
+        &mut world,
+        &|event| shown.event(&event),
+        &stop_on_signal(),
+    )
+    .await?;
+
+    let left = provider.leftovers(&owner).await?;
+    if !left.is_empty() {
+        return Err(Failure::Other {
+            what: format!("failed to destroy all of `{}`; left: {}", project.name, left.join(", ")).into(),
+            hint: Some("run destroy again; the state is kept until nothing is left".into()),
+        });
+    }
+    let archive = project.store.archive_and_remove(jiff::Timestamp::now())?;
+    tell(&format!(
+        "{} is gone: nothing of it is left. Its state is kept in {}",
+        project.name,
+        archive.display()
+    ));
+    Ok(())
+}
+
+/// Whether the environment file says `protect`. A file that is gone protects nothing; one that cannot be read protects all
+/// until somebody mends it or takes it away.
+fn protected(project: &Project) -> Result<bool, Failure> {
+    let name = format!("{FOLDER}/{}.toml", project.name);
+    let path = project.root.join(&name);
+    if !path.exists() {
+        return Ok(false);
+    }
+    Ok(decode::decode(&Source::read(&path, &name)?)?.protect)
+}

@@ -1,0 +1,89 @@
+//! `provision validate` and `provision render`: what needs neither network nor machine.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::Failure;
+use super::project::Project;
+use super::terminal::{print, tell};
+use crate::cli;
+use crate::desired::{Body, Desired, DesiredStack, Given, desire};
+use crate::names::Lineage;
+use crate::render::Bindings;
+use crate::render::cloud_init::CONVERGE_PATH;
+
+/// In place of keys that are made at the first apply.
+const KEY: &str = "ssh-ed25519 (made at the first apply)";
+
+/// Checks everything that was written.
+pub fn validate(directory: &Path, args: &cli::Name) -> Result<(), Failure> {
+    let project = Project::find(directory, &args.name)?;
+    let desired = written(&project)?;
+    tell(&format!(
+        "{} is valid: {} stacks, {} routes",
+        project.name,
+        desired.stacks.len(),
+        desired.edge.as_ref().map_or(0, |edge| edge.routes.len())
+    ));
+    Ok(())
+}
+
+/// Writes what would go to the machine, as people may see it.
+pub fn render(directory: &Path, args: &cli::Render) -> Result<(), Failure> {
+    let project = Project::find(directory, &args.environment.name)?;
+    let files = rendered(&written(&project)?);
+    let Some(out) = &args.out else {
+        let list: String = files
+            .iter()
+            .map(|(path, bytes)| format!("{:>8}  {path}\n", bytes.len()))
+            .collect();
+        return print(&list);
+    };
+    for (path, bytes) in &files {
+        let path = out.join(path);
+        let failed = |why| Failure::other(format!("failed to write {}", path.display()), why);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(failed)?;
+        }
+        std::fs::write(&path, bytes).map_err(failed)?;
+    }
+    tell(&format!("wrote {} files to {}", files.len(), out.display()));
+    Ok(())
+}
+
+/// What shall be, without anything that only an apply knows.
+fn written(project: &Project) -> Result<Desired, Failure> {
+    let given = Given {
+        name: &project.name,
+        lineage: &Lineage::from_bytes([0; 16]),
+        authorized_keys: &[KEY.to_owned()],
+        host_key_public: KEY,
+        bindings: &Bindings::default(),
+    };
+    Ok(desire(&project.sources()?, &given)?)
+}
+
+fn rendered(desired: &Desired) -> BTreeMap<String, Vec<u8>> {
+    let known = Bindings::default();
+    let mut files = BTreeMap::from([
+        (
+            "cloud-init/user-data".to_owned(),
+            desired.instance.user_data.shown(&known).into_bytes(),
+        ),
+        (format!("host{CONVERGE_PATH}"), desired.base.script.clone().into_bytes()),
+    ]);
+    let mut add = |stack: &DesiredStack| {
+        for (path, file) in &stack.files {
+            let bytes = match &file.body {
+                Body::Raw(bytes) => bytes.clone(),
+                Body::Text(_) | Body::DotEnv(_) => file.shown(&known).unwrap_or_default().into_bytes(),
+            };
+            files.insert(format!("stacks/{}/{path}", stack.name), bytes);
+        }
+    };
+    desired.stacks.iter().for_each(&mut add);
+    if let Some(edge) = &desired.edge {
+        add(&edge.stack);
+    }
+    files
+}

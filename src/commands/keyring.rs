@@ -1,0 +1,232 @@
+//! Secrets and keys of one environment: opened, completed, and saved only by a command that changes something.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::Failure;
+use crate::desired::{absolute, secrets};
+use crate::environment::Sources;
+use crate::environment::diagnostic::{Problem, Problems};
+use crate::environment::model::SecretSource;
+use crate::names::Endpoint;
+use crate::remote::{ClientKey, Target};
+use crate::render::Bindings;
+use crate::secret::Secret;
+use crate::state::bundle::{CLIENT_KEY, HOST_KEY};
+use crate::state::{Bundle, BundleStore, Identity, KnownHosts, LocalStore, SshKey, State, random_password};
+
+/// What opens doors.
+pub struct Keyring {
+    /// The bundle with everything that is needed; not yet on disk when something was made just now.
+    pub bundle: Bundle,
+    /// Where it is kept.
+    pub store: BundleStore,
+    /// The pinned host keys.
+    pub known_hosts: KnownHosts,
+    /// Public keys that may log in, ours first.
+    pub authorized_keys: Vec<String>,
+    /// The public half of the first boot's host key.
+    pub host_key_public: String,
+    client_key: ClientKey,
+    proxy_jump: Option<String>,
+    secrets: BTreeMap<String, Secret>,
+}
+
+impl Keyring {
+    /// Opens the bundle and makes in memory what is missing.
+    ///
+    /// # Errors
+    /// A bundle that does not open, a secret that cannot be had, a key file that cannot be read.
+    pub fn open(store: &LocalStore, state: &State, sources: &Sources) -> Result<Self, Failure> {
+        let bundle_store = BundleStore::new(store.folder(), &state.lineage);
+        let mut bundle = match bundle_store.path().exists() {
+            true => bundle_store.load(&Identity::load_or_create()?.0)?.unwrap_or_default(),
+            // A command that only looks must not make an identity.
+            false => Bundle::default(),
+        };
+        let access = &sources.environment.access;
+        let (client_key, public) = match &access.ssh_key {
+            Some(path) => own_key(&absolute(&sources.directory, path.get()))?,
+            None => {
+                let key = key(&mut bundle, CLIENT_KEY, &format!("provision {}", state.environment))?;
+                (ClientKey::Generated(key.private_openssh), key.public_openssh)
+            }
+        };
+        let host_key = key(&mut bundle, HOST_KEY, state.environment.as_str())?;
+        let mut authorized_keys = vec![public.trim().to_owned()];
+        authorized_keys.extend(access.authorized_keys.iter().map(|key| key.get().trim().to_owned()));
+        let secrets = resolve(sources, &mut bundle)?;
+        Ok(Self {
+            bundle,
+            store: bundle_store,
+            known_hosts: KnownHosts::new(store.folder(), &state.environment, &state.lineage),
+            authorized_keys,
+            host_key_public: host_key.public_openssh,
+            client_key,
+            proxy_jump: access.proxy_jump.as_ref().map(|jump| jump.get().clone()),
+            secrets,
+        })
+    }
+
+    /// What marks stand for.
+    pub fn bindings(&self, endpoint: Option<Endpoint>) -> Bindings {
+        Bindings {
+            endpoint,
+            secrets: self.secrets.clone(),
+            host_key: self.bundle.keys.get(HOST_KEY).cloned(),
+        }
+    }
+
+    /// How the host is reached, as a value that borrows nothing.
+    pub fn reach(&self) -> impl Fn(&Endpoint) -> Target + Send + Sync + 'static {
+        let (known_hosts, key, jump) = (
+            self.known_hosts.clone(),
+            self.client_key.clone(),
+            self.proxy_jump.clone(),
+        );
+        move |endpoint| Target {
+            endpoint: endpoint.clone(),
+            user: "deploy".to_owned(),
+            alias: known_hosts.alias().to_owned(),
+            known_hosts: known_hosts.path().to_owned(),
+            key: key.clone(),
+            proxy_jump: jump.clone(),
+            escalate: true,
+            ssh_config: std::env::home_dir()
+                .map(|home| home.join(".ssh/config"))
+                .filter(|path| path.is_file()),
+        }
+    }
+
+    /// Writes the bundle down before anything is made that depends on it. Says so when the person's identity is made now.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn save(&self) -> Result<Identity, Failure> {
+        let (identity, made) = Identity::load_or_create()?;
+        if made {
+            super::terminal::tell(&format!("note: {}", identity.notice()));
+        }
+        if self.store.load(&identity)?.as_ref() != Some(&self.bundle) {
+            self.store.save(&self.bundle, &identity)?;
+        }
+        Ok(identity)
+    }
+}
+
+fn key(bundle: &mut Bundle, name: &str, comment: &str) -> Result<SshKey, Failure> {
+    if let Some(text) = bundle.keys.get(name) {
+        return Ok(SshKey::from_private(text)?);
+    }
+    let key = SshKey::generate(comment)?;
+    bundle.keys.insert(name.to_owned(), key.private_openssh.clone());
+    Ok(key)
+}
+
+/// The person's own key: a private key file with its `.pub` beside, or a `.pub` whose private half is in the agent.
+fn own_key(path: &Path) -> Result<(ClientKey, String), Failure> {
+    let (key, public) = if path.extension().is_some_and(|extension| extension == "pub") {
+        (ClientKey::Agent(Some(path.to_owned())), path.to_owned())
+    } else {
+        let mut public = path.as_os_str().to_owned();
+        public.push(".pub");
+        (ClientKey::File(path.to_owned()), PathBuf::from(public))
+    };
+    match std::fs::read_to_string(&public) {
+        Ok(text) => Ok((key, text)),
+        Err(error) => Err(Failure::input(
+            format!("failed to read the public key {}: {error}", public.display()),
+            "let `access.ssh_key` name a private key with its .pub file beside it, or leave it out to have one made",
+        )),
+    }
+}
+
+/// The value of every secret. What cannot be had is told all at once, at its line.
+fn resolve(sources: &Sources, bundle: &mut Bundle) -> Result<BTreeMap<String, Secret>, Failure> {
+    let mut values = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (name, source) in secrets::sources(sources) {
+        let value = match &source {
+            SecretSource::Generate(length) => match bundle.secrets.get(&name) {
+                Some(secret) => Ok(secret.clone()),
+                None => {
+                    let made = random_password(usize::from(*length))?;
+                    bundle.secrets.insert(name.clone(), made.clone());
+                    Ok(made)
+                }
+            },
+            SecretSource::Env(variable) => std::env::var(variable).map(Secret::new).map_err(|_| {
+                (
+                    format!("the environment variable {variable} is not set"),
+                    format!("export {variable}=…"),
+                )
+            }),
+            SecretSource::File(path) => {
+                let path = absolute(&sources.directory, path);
+                std::fs::read_to_string(&path)
+                    .map(|text| trimmed(&text))
+                    .map_err(|error| {
+                        (
+                            format!("failed to read {}: {error}", path.display()),
+                            "write the secret there".into(),
+                        )
+                    })
+            }
+            SecretSource::Command(words) => command(words),
+        };
+        match value {
+            Ok(secret) => {
+                values.insert(name, secret);
+            }
+            Err((what, help)) => {
+                let span = sources.file.span_of(&["secrets", &name]);
+                problems.push(
+                    Problem::at(&sources.file, span)
+                        .says(format!("secret `{name}`: {what}"))
+                        .help(help),
+                );
+            }
+        }
+    }
+    Problems::check(problems)?;
+    Ok(values)
+}
+
+/// One line end at the end belongs to the file or program, not to the secret.
+fn trimmed(text: &str) -> Secret {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    Secret::new(text.strip_suffix('\r').unwrap_or(text))
+}
+
+fn command(words: &[String]) -> Result<Secret, (String, String)> {
+    let Some((program, args)) = words.split_first() else {
+        return Err((
+            "the command is empty".into(),
+            "write command = [\"program\", \"argument\"]".into(),
+        ));
+    };
+    let output = std::process::Command::new(program)
+        .args(args)
+        .stdin(std::process::Stdio::null())
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .map_err(|error| {
+            (
+                format!("failed to run {program}: {error}"),
+                format!("is {program} installed?"),
+            )
+        })?;
+    if !output.status.success() {
+        return Err((
+            format!("{program} ended with {}", output.status),
+            "run it by hand to see why".into(),
+        ));
+    }
+    match String::from_utf8(output.stdout) {
+        Ok(text) => Ok(trimmed(&text)),
+        Err(_) => Err((
+            format!("{program} printed something that is not text"),
+            "a secret is UTF-8 text".into(),
+        )),
+    }
+}

@@ -1,0 +1,47 @@
+//! One file a command. `apply.rs` is the one function that shows the whole way.
+
+mod apply;
+mod destroy;
+mod failure;
+mod files;
+mod init;
+mod keyring;
+mod output;
+mod plan;
+mod project;
+mod ssh;
+mod status;
+mod terminal;
+
+pub use failure::Failure;
+
+use clap::CommandFactory as _;
+
+use crate::cli::{Cli, Command};
+use crate::environment::schema::schema;
+use terminal::print;
+
+/// Runs what was typed.
+///
+/// # Errors
+/// Whatever kept it from its end, with the exit code for it.
+pub async fn run(cli: Cli) -> Result<(), Failure> {
+    let directory = &cli.directory;
+    match &cli.command {
+        Command::Init(args) => init::run(directory, args),
+        Command::Validate(args) => files::validate(directory, args),
+        Command::Render(args) => files::render(directory, args),
+        Command::Plan(args) => plan::run(directory, args).await,
+        Command::Apply(args) => apply::run(directory, args).await,
+        Command::Status(args) => status::run(directory, args).await,
+        Command::Output(args) => output::run(directory, args),
+        Command::Ssh(args) => ssh::run(directory, args),
+        Command::Destroy(args) => destroy::run(directory, args).await,
+        Command::Schema => print(&format!("{:#}\n", schema())),
+        Command::Completions(args) => {
+            let mut text = Vec::new();
+            clap_complete::generate(args.shell, &mut Cli::command(), "provision", &mut text);
+            print(&String::from_utf8_lossy(&text))
+        }
+    }
+}

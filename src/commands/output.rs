@@ -1,0 +1,92 @@
+//! `provision output`, and the outputs at the end of an apply.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::Failure;
+use super::project::Project;
+use super::terminal::print;
+use crate::cli;
+use crate::desired::{Desired, url};
+use crate::names::Address;
+use crate::state::State;
+
+/// The certificate of Caddy's own authority, in the environment's folder.
+const CERTIFICATE: &str = "ca.crt";
+
+/// Prints outputs.
+pub fn run(directory: &Path, args: &cli::Output) -> Result<(), Failure> {
+    let project = Project::find(directory, &args.environment.name)?;
+    let state = project.applied()?;
+    let Some(key) = &args.key else {
+        return show(&state, args.json);
+    };
+    let Some(value) = state.outputs.get(key) else {
+        let known: Vec<&str> = state.outputs.keys().map(String::as_str).collect();
+        return Err(Failure::input(
+            format!("there is no output `{key}`"),
+            format!("there are: {}", known.join(", ")),
+        ));
+    };
+    match (args.json, args.raw) {
+        (true, _) => print(&format!("{}\n", serde_json::json!(value))),
+        (_, true) => print(value),
+        _ => print(&format!("{value}\n")),
+    }
+}
+
+/// Prints all outputs.
+pub fn show(state: &State, json: bool) -> Result<(), Failure> {
+    if json {
+        return print(&format!("{:#}\n", serde_json::json!(state.outputs)));
+    }
+    let width = state.outputs.keys().map(String::len).max().unwrap_or(0);
+    let lines: String = state
+        .outputs
+        .iter()
+        .map(|(key, value)| format!("{key:width$}  {value}\n"))
+        .collect();
+    print(&lines)
+}
+
+/// Works the outputs out and writes the authority's certificate beside the state. Nothing in them is secret.
+///
+/// # Errors
+/// When the certificate cannot be written.
+pub fn record(project: &Project, state: &mut State, desired: &Desired) -> Result<(), Failure> {
+    let mut outputs = BTreeMap::from([
+        ("ssh".to_owned(), format!("provision ssh {}", project.name)),
+        ("destroy".to_owned(), format!("provision destroy {}", project.name)),
+    ]);
+    let bindings = crate::render::Bindings {
+        endpoint: state.endpoint(),
+        ..Default::default()
+    };
+    if let Some(endpoint) = &bindings.endpoint {
+        outputs.insert("address".into(), endpoint.address.to_string());
+        if *endpoint != crate::names::Endpoint::standard(endpoint.address) {
+            outputs.insert(
+                "ports".into(),
+                format!("ssh {}, http {}, https {}", endpoint.ssh, endpoint.http, endpoint.https),
+            );
+        }
+    }
+    if let Some(edge) = &desired.edge {
+        let url = url(&desired.domain, &bindings);
+        let authority = state
+            .record(&Address::Edge)
+            .and_then(|record| record.facts.get("authority"));
+        if let (true, Some(authority)) = (edge.internal_authority, authority) {
+            let path = project.store.folder().join(CERTIFICATE);
+            if std::fs::read_to_string(&path).ok().as_ref() != Some(authority) {
+                std::fs::write(&path, authority)
+                    .map_err(|why| Failure::other(format!("failed to write {}", path.display()), why))?;
+            }
+            outputs.insert("ca_certificate".into(), path.display().to_string());
+            outputs.insert("look".into(), format!("curl --cacert {} {url}/", path.display()));
+        }
+        outputs.insert("url".into(), url);
+    }
+    state.outputs = outputs;
+    Ok(())
+}

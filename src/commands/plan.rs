@@ -1,0 +1,31 @@
+//! `provision plan`: what would be done. Writes nothing.
+
+use std::path::Path;
+
+use super::Failure;
+use super::apply::waiting;
+use super::keyring::Keyring;
+use super::project::{Project, desired, look, provider};
+use super::terminal::print;
+use crate::cli;
+use crate::plan::{Allowed, plan, render_plan};
+
+/// Plans and prints.
+pub async fn run(directory: &Path, args: &cli::Plan) -> Result<(), Failure> {
+    let project = Project::find(directory, &args.environment.name)?;
+    let sources = project.sources()?;
+    let state = project.state()?;
+    let keyring = Keyring::open(&project.store, &state, &sources)?;
+    let desired = desired(&sources, &keyring, &state)?;
+    let (observed, session) = look(&provider()?, &state, &keyring, &waiting).await?;
+    let plan = plan(&desired, &state, &observed, Allowed::default());
+    if let Some(session) = session {
+        session.close().await;
+    }
+    let color = std::io::IsTerminal::is_terminal(&std::io::stdout()) && super::terminal::color();
+    print(&render_plan(&plan, color))?;
+    match (args.detailed_exitcode, plan.is_empty()) {
+        (true, false) => Err(Failure::Pending),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,129 @@
+//! Where an environment's things are, and the steps that several commands begin with.
+
+use std::path::{Path, PathBuf};
+
+use super::Failure;
+use super::keyring::Keyring;
+use crate::desired::{Desired, Given, desire};
+use crate::environment::{Sources, find_root, load};
+use crate::names::EnvironmentName;
+use crate::note::Note;
+use crate::observe::{Observed, observe};
+use crate::provider::{Owner, Provider, local};
+use crate::remote::Session;
+use crate::state::{LocalStore, State, Status, random_lineage};
+
+/// One environment of one project.
+pub struct Project {
+    /// The folder that holds `environments/`.
+    pub root: PathBuf,
+    /// The environment.
+    pub name: EnvironmentName,
+    /// Its state.
+    pub store: LocalStore,
+}
+
+impl Project {
+    /// Finds the project at or above a folder.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn find(directory: &Path, name: &EnvironmentName) -> Result<Self, Failure> {
+        let start = std::path::absolute(directory)
+            .map_err(|why| Failure::other(format!("failed to find {}", directory.display()), why))?;
+        let root = find_root(&start)?;
+        let store = LocalStore::new(&root, name);
+        Ok(Self {
+            root,
+            name: name.clone(),
+            store,
+        })
+    }
+
+    /// Everything that was written.
+    ///
+    /// # Errors
+    /// Every mistake in it.
+    pub fn sources(&self) -> Result<Sources, Failure> {
+        Ok(load(&self.root, &self.name)?)
+    }
+
+    /// The state, or the beginning of one.
+    ///
+    /// # Errors
+    /// When there is one that cannot be read.
+    pub fn state(&self) -> Result<State, Failure> {
+        Ok(match self.store.load()? {
+            Some(state) => state,
+            None => State::new(self.name.clone(), random_lineage()?),
+        })
+    }
+
+    /// The state of an environment that has been applied.
+    ///
+    /// # Errors
+    /// When it has not.
+    pub fn applied(&self) -> Result<State, Failure> {
+        self.store.load()?.ok_or_else(|| {
+            Failure::input(
+                format!("`{}` has not been applied here", self.name),
+                format!("run `provision apply {}` first", self.name),
+            )
+        })
+    }
+}
+
+/// Whose machine it is.
+pub fn owner(state: &State) -> Owner {
+    Owner {
+        environment: state.environment.clone(),
+        lineage: state.lineage.clone(),
+    }
+}
+
+/// The provider that the environment names.
+///
+/// # Errors
+/// When its folders cannot be found.
+pub fn provider() -> Result<Provider, Failure> {
+    Ok(Provider::Local(local::Local::new(local::Dirs::of_user()?)))
+}
+
+/// What shall be, from what was written and what is known.
+///
+/// # Errors
+/// Everything that is wrong with what was written.
+pub fn desired(sources: &Sources, keyring: &Keyring, state: &State) -> Result<Desired, Failure> {
+    let bindings = keyring.bindings(state.endpoint());
+    let given = Given {
+        name: &state.environment,
+        lineage: &state.lineage,
+        authorized_keys: &keyring.authorized_keys,
+        host_key_public: &keyring.host_key_public,
+        bindings: &bindings,
+    };
+    Ok(desire(sources, &given)?)
+}
+
+/// What there is. The host is asked only when it has shown its own key: before that, nothing on it is ours yet.
+///
+/// # Errors
+/// When the provider or the host cannot be asked.
+pub async fn look(
+    provider: &Provider,
+    state: &State,
+    keyring: &Keyring,
+    say: &(dyn Fn(Note) + Send + Sync),
+) -> Result<(Observed, Option<Session>), Failure> {
+    let known = state
+        .record(&crate::names::Address::HostIdentity)
+        .is_some_and(|record| record.status == Status::Present);
+    let reach = keyring.reach();
+    Ok(observe(
+        provider,
+        &owner(state),
+        |instance| known.then(|| reach(&instance.endpoint)),
+        say,
+    )
+    .await?)
+}

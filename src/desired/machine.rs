@@ -1,0 +1,117 @@
+//! `[machine.…]` to an `InstanceSpec`.
+
+use std::path::{Path, PathBuf};
+
+use super::Findings;
+use crate::environment::Sources;
+use crate::environment::model::{self, Machine, Spanned};
+use crate::provider::{Acceleration, DirectBoot, InstanceSpec, LocalImage, LocalShape, Sha512Source, Shape, local};
+
+/// The machine without its user-data; none when something is wrong, which is said.
+pub fn spec(findings: &mut Findings<'_>, sources: &Sources) -> Option<InstanceSpec> {
+    let Machine::Local(machine) = sources.environment.machine.get();
+    let cpus = within(findings, "cpus", &machine.cpus, 1, 64)?;
+    let memory_gib = within(findings, "memory_gib", &machine.memory_gib, 1, 256)?;
+    let disk_gib = within(findings, "disk_gib", &machine.disk_gib, 4, 2048)?;
+    let volume_gib = match &sources.environment.data {
+        Some(data) => Some(within(findings, "volume_gib", &data.volume_gib, 1, 16 * 1024)?),
+        None => None,
+    };
+    let image = image(findings, sources, machine)?;
+    let boot = machine.boot.as_ref().map(|boot| DirectBoot {
+        kernel: absolute(&sources.directory, boot.kernel.get()),
+        initrd: boot
+            .initrd
+            .as_ref()
+            .map(|initrd| absolute(&sources.directory, initrd.get())),
+        cmdline: boot.cmdline.clone(),
+    });
+    Some(InstanceSpec {
+        shape: Shape::Local(LocalShape {
+            cpus,
+            memory_mib: memory_gib * 1024,
+            image,
+            boot,
+            acceleration: match machine.acceleration {
+                model::Acceleration::Auto => Acceleration::Auto,
+                model::Acceleration::Kvm => Acceleration::Kvm,
+                model::Acceleration::Hvf => Acceleration::Hvf,
+                model::Acceleration::Tcg => Acceleration::Tcg,
+            },
+        }),
+        disk_gib,
+        volume_gib,
+        user_data: String::new(),
+    })
+}
+
+fn within(findings: &mut Findings<'_>, name: &str, value: &Spanned<u32>, least: u32, most: u32) -> Option<u32> {
+    if (least..=most).contains(value.get()) {
+        return Some(*value.get());
+    }
+    findings.at(
+        value.span(),
+        format!("`{name}` is {}", value.get()),
+        format!("it must be from {least} to {most}"),
+    );
+    None
+}
+
+fn image(findings: &mut Findings<'_>, sources: &Sources, machine: &model::Local) -> Option<LocalImage> {
+    let written = machine.image.get();
+    if let Some(image) = local::alias(written, std::env::consts::ARCH) {
+        return Some(image);
+    }
+    if written.starts_with("https://") || written.starts_with("http://") {
+        let Some(sha512) = &machine.sha512 else {
+            findings.at(
+                machine.image.span(),
+                "a downloaded image needs its checksum",
+                "add `sha512 = \"…\"` with the 128 hexadecimal digits that its publisher names",
+            );
+            return None;
+        };
+        let digest = sha512.get().to_ascii_lowercase();
+        if digest.len() != 128 || !digest.bytes().all(|b| b.is_ascii_hexdigit()) {
+            findings.at(
+                sha512.span(),
+                "this is not a SHA-512 checksum",
+                "it has 128 hexadecimal digits",
+            );
+            return None;
+        }
+        return Some(LocalImage::Url {
+            url: written.clone(),
+            sha512: Sha512Source::Digest(digest),
+        });
+    }
+    if !written.contains(['/', '.']) {
+        findings.at(
+            machine.image.span(),
+            format!("there is no image alias `{written}`"),
+            "write `debian-13`, the path of an image file, or an https:// address with `sha512`",
+        );
+        return None;
+    }
+    // That the file is there is checked when a machine is made from it.
+    Some(LocalImage::Path(absolute(&sources.directory, written)))
+}
+
+/// A path relative to the environment file's folder, without `.` and `..`; `~/` is the home folder. Asks no file system.
+pub fn absolute(directory: &Path, path: &str) -> PathBuf {
+    let path = match (path.strip_prefix("~/"), std::env::home_dir()) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => directory.join(path),
+    };
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            std::path::Component::ParentDir => {
+                out.pop();
+            }
+            std::path::Component::CurDir => {}
+            other => out.push(other),
+        }
+    }
+    out
+}

@@ -1,0 +1,129 @@
+//! What there is: read from the provider and from the host, never written.
+
+pub mod certificates;
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::note::Say;
+use crate::provider::{Instance, Owner, Power, Provider, ProviderError};
+use crate::remote::probe::{Probe, ProbeError};
+use crate::remote::{ConnectPolicy, Session, SessionError, Target};
+
+/// Everything that was observed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observed {
+    /// The machine; none when there is none.
+    pub instance: Option<Instance>,
+    /// The host on it.
+    pub host: Host,
+}
+
+/// What is known of the host.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Host {
+    /// There is no machine, or none that was ever set up: nothing to look at.
+    NotYet,
+    /// The machine has no power: what is on it will be looked at once it runs.
+    Off,
+    /// It was looked at.
+    Seen(Box<Probe>),
+}
+
+impl Host {
+    /// The probe, when there is one.
+    pub fn probe(&self) -> Option<&Probe> {
+        match self {
+            Self::Seen(probe) => Some(probe),
+            Self::NotYet | Self::Off => None,
+        }
+    }
+}
+
+/// Why the world could not be looked at.
+#[derive(Debug, Error)]
+pub enum ObserveError {
+    /// The provider did not answer.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    /// The host could not be reached.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The host answered something else than a probe.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+}
+
+/// How long a host that has been set up may take to answer: it may just be booting.
+const REACH: Duration = Duration::from_secs(300);
+
+/// How long one probe may take. Under emulation with forty containers it takes some seconds.
+const PROBE: Duration = Duration::from_secs(90);
+
+/// Looks at the machine and, when `target` says how an already known host is reached, at the host.
+///
+/// The session that was opened for the probe is handed on, so that a run needs one connection.
+///
+/// # Errors
+/// When the provider or a host that should be there cannot be asked.
+pub async fn observe(
+    provider: &Provider,
+    owner: &Owner,
+    target: impl FnOnce(&Instance) -> Option<Target>,
+    say: Say<'_>,
+) -> Result<(Observed, Option<Session>), ObserveError> {
+    let Some(instance) = provider.observe(owner).await? else {
+        return Ok((
+            Observed {
+                instance: None,
+                host: Host::NotYet,
+            },
+            None,
+        ));
+    };
+    if instance.power == Power::Off {
+        return Ok((
+            Observed {
+                instance: Some(instance),
+                host: Host::Off,
+            },
+            None,
+        ));
+    }
+    let Some(target) = target(&instance) else {
+        return Ok((
+            Observed {
+                instance: Some(instance),
+                host: Host::NotYet,
+            },
+            None,
+        ));
+    };
+    let session = Session::connect(
+        &target,
+        ConnectPolicy {
+            deadline: REACH,
+            first_contact: false,
+        },
+        say,
+    )
+    .await?;
+    let probe = probe(&session, say).await?;
+    Ok((
+        Observed {
+            instance: Some(instance),
+            host: Host::Seen(Box::new(probe)),
+        },
+        Some(session),
+    ))
+}
+
+/// Looks at a host over an open session: one command.
+///
+/// # Errors
+/// When the command fails or prints no probe.
+pub async fn probe(session: &Session, say: Say<'_>) -> Result<Probe, ObserveError> {
+    let output = session.run_ok(&Probe::command().within(PROBE), say).await?;
+    Ok(Probe::parse(&output.stdout)?)
+}

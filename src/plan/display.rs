@@ -1,0 +1,151 @@
+//! The plan as a person reads it.
+
+use std::fmt::Write as _;
+
+use console::Style;
+use similar::{ChangeTag, TextDiff};
+
+use super::{Change, Difference, Origin, Plan, Step};
+
+/// Colours, or none of them.
+struct Paint {
+    add: Style,
+    change: Style,
+    remove: Style,
+    dim: Style,
+    bold: Style,
+}
+
+impl Paint {
+    fn new(color: bool) -> Self {
+        let style = |style: Style| {
+            if color {
+                style.force_styling(true)
+            } else {
+                Style::new().force_styling(false)
+            }
+        };
+        Self {
+            add: style(Style::new().green()),
+            change: style(Style::new().yellow()),
+            remove: style(Style::new().red()),
+            dim: style(Style::new().dim()),
+            bold: style(Style::new().bold()),
+        }
+    }
+}
+
+/// Renders a plan for a terminal or a log: a line or block a step, then a summary of one line.
+pub fn render_plan(plan: &Plan, color: bool) -> String {
+    let paint = Paint::new(color);
+    let mut out = String::new();
+    for step in &plan.steps {
+        let _ = write_step(&mut out, step, &paint);
+    }
+    for note in &plan.notes {
+        let _ = writeln!(out, "note: {note}");
+    }
+    if let Some(reason) = plan.look_again {
+        let _ = writeln!(out, "note: {reason}");
+    }
+    for refusal in &plan.refusals {
+        let _ = writeln!(out, "{} {refusal}", paint.remove.apply_to("refused:"));
+    }
+    let _ = writeln!(out, "{}", paint.bold.apply_to(summary(plan)));
+    out
+}
+
+fn summary(plan: &Plan) -> String {
+    if plan.steps.is_empty() {
+        return format!("{} is as it shall be: nothing to do.", plan.environment);
+    }
+    let count = |wanted: fn(&Change) -> bool| plan.steps.iter().filter(|step| wanted(&step.change)).count();
+    format!(
+        "{}: {} to add, {} to change, {} to replace, {} to remove.",
+        plan.environment,
+        count(|change| matches!(change, Change::Create { .. })),
+        count(|change| matches!(change, Change::Update { .. })),
+        count(|change| matches!(change, Change::Replace { .. })),
+        count(|change| matches!(change, Change::Delete { .. })),
+    )
+}
+
+fn write_step(out: &mut String, step: &Step, paint: &Paint) -> std::fmt::Result {
+    let (sign, style) = match &step.change {
+        Change::Create { .. } => ("+", &paint.add),
+        Change::Update { .. } => ("~", &paint.change),
+        Change::Replace { .. } => ("±", &paint.remove),
+        Change::Delete { .. } => ("-", &paint.remove),
+    };
+    writeln!(out, "{} {}", style.apply_to(sign), paint.bold.apply_to(&step.address))?;
+    match &step.change {
+        Change::Create { shown } | Change::Delete { shown } => {
+            let width = shown.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+            for (name, value) in shown {
+                writeln!(out, "    {name:width$}  {value}")?;
+            }
+        }
+        Change::Update { differences } => {
+            for difference in differences {
+                write_difference(out, difference, paint)?;
+            }
+        }
+        Change::Replace { because, differences } => {
+            writeln!(out, "    because {because}")?;
+            for difference in differences {
+                write_difference(out, difference, paint)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn write_difference(out: &mut String, difference: &Difference, paint: &Paint) -> std::fmt::Result {
+    let Difference {
+        subject,
+        old,
+        new,
+        origin,
+    } = difference;
+    let drift = match origin {
+        Origin::Files => "",
+        Origin::Outside => " (drift)",
+    };
+    let multiline = |text: &Option<String>| text.as_ref().is_some_and(|text| text.contains('\n'));
+    if multiline(old) || multiline(new) {
+        writeln!(out, "    {subject}{drift}")?;
+        return write_diff(out, old.as_deref().unwrap_or(""), new.as_deref().unwrap_or(""), paint);
+    }
+    let none = "(none)";
+    writeln!(
+        out,
+        "    {subject}{}: {} → {}",
+        paint.dim.apply_to(drift),
+        old.as_deref().unwrap_or(none),
+        new.as_deref().unwrap_or(none)
+    )
+}
+
+/// A unified diff with three lines of context.
+fn write_diff(out: &mut String, old: &str, new: &str, paint: &Paint) -> std::fmt::Result {
+    let diff = TextDiff::from_lines(old, new);
+    for (index, group) in diff.grouped_ops(3).iter().enumerate() {
+        if index > 0 {
+            writeln!(out, "      {}", paint.dim.apply_to("…"))?;
+        }
+        for change in group.iter().flat_map(|op| diff.iter_changes(op)) {
+            let (sign, style) = match change.tag() {
+                ChangeTag::Delete => ("-", &paint.remove),
+                ChangeTag::Insert => ("+", &paint.add),
+                ChangeTag::Equal => (" ", &paint.dim),
+            };
+            let line = change.value();
+            writeln!(
+                out,
+                "      {}",
+                style.apply_to(format!("{sign} {}", line.trim_end_matches(['\n', '\r'])))
+            )?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! The host layer: identity and base state.
+
+use std::collections::BTreeMap;
+
+use super::machine::Host;
+use super::{Action, Change, Difference, Origin, Plan, Step};
+use crate::desired::Desired;
+use crate::names::Address;
+use crate::observe::Observed;
+use crate::remote::probe::Base;
+use crate::state::{Record, State, Status};
+
+/// Plans what is below the stacks.
+pub fn plan(desired: &Desired, state: &State, observed: &Observed, host: Host, plan: &mut Plan) {
+    let present = |address: &Address| -> Option<&Record> {
+        state
+            .record(address)
+            .filter(|record| host == Host::Stays && record.status == Status::Present)
+    };
+
+    if present(&Address::HostIdentity).is_none() {
+        plan.steps.push(Step {
+            address: Address::HostIdentity,
+            change: Change::Create {
+                shown: vec![(
+                    "host key".into(),
+                    "made on the host, replaces the one of the first boot".into(),
+                )],
+            },
+            action: Action::RotateHostKey,
+            attributes: BTreeMap::new(),
+            facts: BTreeMap::new(),
+        });
+    }
+
+    let digest = desired.base.digest();
+    let attributes = BTreeMap::from([("script".to_owned(), digest.to_string())]);
+    let converge = |unless_done| Action::Converge {
+        script: desired.base.script.clone(),
+        unless_done,
+    };
+    let Some(record) = present(&Address::HostBase) else {
+        plan.steps.push(Step {
+            address: Address::HostBase,
+            change: Change::Create {
+                shown: vec![(
+                    "script".into(),
+                    format!("{} (first boot, Docker, firewall, sshd, updates)", digest.short()),
+                )],
+            },
+            action: converge(true),
+            attributes,
+            facts: BTreeMap::new(),
+        });
+        return;
+    };
+
+    let mut differences = Vec::new();
+    let recorded = record.attributes.get("script").map(String::as_str);
+    if recorded != Some(digest.as_str()) {
+        differences.push(Difference {
+            subject: "script".into(),
+            old: recorded.map(|text| text.chars().take(12).collect()),
+            new: Some(format!("{} (converged over SSH)", digest.short())),
+            origin: Origin::Files,
+        });
+    }
+    if let Some(probe) = observed.host.probe() {
+        let mut drift = |subject: &str, old: &str, new: &str| {
+            differences.push(Difference {
+                subject: subject.into(),
+                old: Some(old.into()),
+                new: Some(new.into()),
+                origin: Origin::Outside,
+            });
+        };
+        if recorded == Some(digest.as_str()) && probe.converged.as_deref() != Some(digest.as_str()) {
+            drift(
+                "converged",
+                probe
+                    .converged
+                    .as_deref()
+                    .map_or("never", |text| text.get(..12).unwrap_or(text)),
+                digest.short(),
+            );
+        }
+        if !probe.base.docker {
+            drift("docker", "does not answer", "running");
+        }
+        if !probe.base.firewall_live {
+            drift("firewall", "not loaded", "loaded");
+        }
+        for (name, seen) in base_digests(&probe.base) {
+            if record.facts.get(name).is_some_and(|known| Some(known) != seen.as_ref()) {
+                drift(name, "edited or removed on the host", "as converged");
+            }
+        }
+        if !probe.networks.iter().any(|name| *name == desired.network) {
+            drift("network", "missing", &desired.network);
+        }
+    }
+    if !differences.is_empty() {
+        plan.steps.push(Step {
+            address: Address::HostBase,
+            change: Change::Update { differences },
+            action: converge(false),
+            attributes,
+            facts: record.facts.clone(),
+        });
+    }
+}
+
+/// The files that the script writes, by the names under which their digests are recorded after it ran.
+pub fn base_digests(base: &Base) -> [(&'static str, &Option<String>); 3] {
+    let Base {
+        sshd,
+        daemon_json,
+        firewall_script,
+        firewall_live: _,
+        docker: _,
+    } = base;
+    [
+        ("sshd", sshd),
+        ("daemon.json", daemon_json),
+        ("firewall script", firewall_script),
+    ]
+}

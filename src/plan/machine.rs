@@ -1,0 +1,168 @@
+//! The machine layer.
+
+use std::collections::BTreeMap;
+
+use super::{Action, Allowed, Change, Difference, Origin, Plan, Step};
+use crate::desired::{Desired, instance_attributes};
+use crate::names::Address;
+use crate::observe::Observed;
+use crate::provider::Power;
+use crate::state::{State, Status};
+
+/// The attribute that records what only a first boot reads.
+const FIRST_BOOT: &str = "first_boot";
+
+/// How a machine's attribute can change.
+enum Course {
+    /// Stop, change, start.
+    InPlace,
+    /// Only a new machine has it.
+    Replace(String),
+}
+
+fn course(attribute: &str, old: Option<&str>, new: Option<&str>) -> Course {
+    let number = |text: Option<&str>| text.and_then(|text| text.parse::<u64>().ok());
+    match attribute {
+        "cpus" | "memory_mib" | "acceleration" => Course::InPlace,
+        "disk_gib" | "volume_gib" => match (number(old), number(new)) {
+            (Some(old), Some(new)) if new >= old => Course::InPlace,
+            (Some(_), Some(_)) => Course::Replace(format!("{attribute} cannot shrink")),
+            (None, _) => Course::Replace("a data volume is attached when the machine is made".into()),
+            (_, None) => Course::Replace("a data volume is detached only with its machine".into()),
+        },
+        other => Course::Replace(format!("{other} is fixed when the machine is made")),
+    }
+}
+
+/// What a plan of the machine means for what is on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Host {
+    /// It stays.
+    Stays,
+    /// All of it is new.
+    New,
+    /// All of it is new but the data volume, and so what was done to the data stays done.
+    NewWithOldData,
+}
+
+/// Plans the machine.
+pub fn plan(desired: &Desired, state: &State, observed: &Observed, allowed: Allowed, plan: &mut Plan) -> Host {
+    let address = Address::MachineInstance;
+    let mut wanted = instance_attributes(&desired.instance.spec);
+    wanted.insert(FIRST_BOOT.into(), desired.instance.first_boot.to_string());
+    let create = Action::CreateInstance {
+        spec: desired.instance.spec.clone(),
+        user_data: desired.instance.user_data.clone(),
+    };
+    let facts = state
+        .record(&address)
+        .map(|record| record.facts.clone())
+        .unwrap_or_default();
+    let step = |change, action| Step {
+        address: address.clone(),
+        change,
+        action,
+        attributes: wanted.clone(),
+        facts: facts.clone(),
+    };
+
+    let record = state.record(&address);
+    let (Some(record), Some(instance)) = (
+        record.filter(|record| record.status == Status::Present),
+        &observed.instance,
+    ) else {
+        if record.is_some_and(|record| record.status == Status::Present) {
+            plan.notes
+                .push("the machine that the state knows is gone; a new one is made".into());
+        }
+        plan.steps.push(step(Change::Create { shown: shown(&wanted) }, create));
+        return Host::New;
+    };
+
+    if record.attributes.get(FIRST_BOOT) != wanted.get(FIRST_BOOT) {
+        plan.notes
+            .push("cloud-init's first-boot part changed: no effect on a machine that has booted already".into());
+    }
+    let differences = differences(&record.attributes, &wanted);
+    let reasons: Vec<String> = differences
+        .iter()
+        .filter_map(|d| match course(&d.subject, d.old.as_deref(), d.new.as_deref()) {
+            Course::InPlace => None,
+            Course::Replace(reason) => Some(reason),
+        })
+        .collect();
+
+    if !reasons.is_empty() {
+        let keeps_data = record.attributes.contains_key("volume_gib") && wanted.contains_key("volume_gib");
+        let fate = if keeps_data {
+            "the data volume is kept"
+        } else {
+            "ALL DATA ON ITS DISK IS LOST"
+        };
+        if desired.protect {
+            plan.refusals.push(format!(
+                "{address} would be replaced, and the environment is protected (protect = true)"
+            ));
+        } else if !keeps_data && !allowed.data_loss {
+            plan.refusals.push(format!(
+                "{address} would be replaced and its data lives on its root disk: back it up, then add --allow-data-loss"
+            ));
+        }
+        plan.steps.push(step(
+            Change::Replace {
+                because: format!("{}; {fate}", reasons.join("; ")),
+                differences,
+            },
+            Action::ReplaceInstance {
+                spec: desired.instance.spec.clone(),
+                user_data: desired.instance.user_data.clone(),
+            },
+        ));
+        return if keeps_data { Host::NewWithOldData } else { Host::New };
+    }
+    if !differences.is_empty() {
+        plan.look_again = Some("the machine is stopped and started; the host is looked at once it runs again");
+        plan.steps.push(step(
+            Change::Update { differences },
+            Action::ResizeInstance {
+                spec: desired.instance.spec.clone(),
+            },
+        ));
+    } else if instance.power == Power::Off {
+        let difference = Difference {
+            subject: "power".into(),
+            old: Some("off".into()),
+            new: Some("on".into()),
+            origin: Origin::Outside,
+        };
+        plan.steps.push(step(
+            Change::Update {
+                differences: vec![difference],
+            },
+            Action::StartInstance,
+        ));
+    }
+    Host::Stays
+}
+
+fn shown(attributes: &BTreeMap<String, String>) -> Vec<(String, String)> {
+    attributes
+        .iter()
+        .filter(|(name, _)| *name != FIRST_BOOT)
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+fn differences(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<Difference> {
+    let names: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    names
+        .into_iter()
+        .filter(|name| *name != FIRST_BOOT && old.get(*name) != new.get(*name))
+        .map(|name| Difference {
+            subject: name.clone(),
+            old: old.get(name).cloned(),
+            new: new.get(name).cloned(),
+            origin: Origin::Files,
+        })
+        .collect()
+}

@@ -1,0 +1,166 @@
+//! The plan: an ordered list of steps, each with what changes and everything the executor needs to do it.
+
+use std::collections::BTreeMap;
+
+use crate::desired::{ArchiveRef, DesiredStack};
+use crate::names::{Address, EnvironmentName, Lineage, StackName};
+use crate::provider::InstanceSpec;
+use crate::render::Rendered;
+
+/// What will be done, in order. Holds no secret: texts have marks in their place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// Its lineage.
+    pub lineage: Lineage,
+    /// The serial of the state that the plan was made from.
+    pub serial: u64,
+    /// The steps, in the order in which they are taken.
+    pub steps: Vec<Step>,
+    /// Worth knowing although nothing will be done about it.
+    pub notes: Vec<String>,
+    /// Why the plan must not be applied; empty when it may.
+    pub refusals: Vec<String>,
+    /// Why the host could not be looked at yet: it is looked at again after these steps, before anything else is done.
+    pub look_again: Option<&'static str>,
+}
+
+impl Plan {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+}
+
+/// One change to one address.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// What it is about.
+    pub address: Address,
+    /// What a person reads.
+    pub change: Change,
+    /// What the executor does.
+    pub action: Action,
+    /// What the state records when it is done.
+    pub attributes: BTreeMap<String, String>,
+    /// What the state knows already and stays true.
+    pub facts: BTreeMap<String, String>,
+}
+
+/// The kind of a change, with what a person wants to see of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// `+`
+    Create {
+        /// Attributes worth showing.
+        shown: Vec<(String, String)>,
+    },
+    /// `~`
+    Update {
+        /// What differs.
+        differences: Vec<Difference>,
+    },
+    /// `±`
+    Replace {
+        /// Why it cannot be changed in place, and what happens to the data.
+        because: String,
+        /// What differs.
+        differences: Vec<Difference>,
+    },
+    /// `-`
+    Delete {
+        /// What goes with it.
+        shown: Vec<(String, String)>,
+    },
+}
+
+/// One difference between what is and what shall be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// What differs: an attribute, a file, a container.
+    pub subject: String,
+    /// What is.
+    pub old: Option<String>,
+    /// What shall be.
+    pub new: Option<String>,
+    /// Who made it differ.
+    pub origin: Origin,
+}
+
+/// Who made something differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The environment's files changed.
+    Files,
+    /// Something outside changed: drift.
+    Outside,
+}
+
+/// What the executor does. Complete: no further decision is needed to carry it out.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Make the machine, or adopt the one an interrupted run made.
+    CreateInstance {
+        /// The machine, without its user-data.
+        spec: InstanceSpec,
+        /// The user-data, with marks.
+        user_data: Rendered,
+    },
+    /// Give it power.
+    StartInstance,
+    /// Change it in place; it is stopped and started.
+    ResizeInstance {
+        /// The machine as it shall be.
+        spec: InstanceSpec,
+    },
+    /// Remove it, keep its data volume when it has one, and make a new one.
+    ReplaceInstance {
+        /// The new machine, without its user-data.
+        spec: InstanceSpec,
+        /// Its user-data, with marks.
+        user_data: Rendered,
+    },
+    /// Remove it.
+    DestroyInstance {
+        /// Whether the data volume stays.
+        keep_volume: bool,
+    },
+    /// Reach the host under the key of its first boot and replace that key.
+    RotateHostKey,
+    /// Wait for the first boot, then run the converge script.
+    Converge {
+        /// The script.
+        script: String,
+        /// Whether a host on which this very script has run to its end is left alone. Not so when it drifted.
+        unless_done: bool,
+    },
+    /// Bring a Compose project up.
+    Deploy(Box<Release>),
+    /// Take a Compose project down.
+    RemoveStack {
+        /// Which.
+        stack: StackName,
+        /// Whether its volumes go too.
+        volumes: bool,
+    },
+    /// Nothing to do on the host: what it was about goes with the machine.
+    Forget,
+}
+
+/// One deploy of one stack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    /// The stack as it shall be.
+    pub stack: DesiredStack,
+    /// Image archives to send, by reference.
+    pub archives: BTreeMap<String, ArchiveRef>,
+    /// Jobs before the services change.
+    pub before: Vec<String>,
+    /// Jobs after the services are healthy.
+    pub after: Vec<String>,
+    /// Jobs that have never run to their end.
+    pub once: Vec<String>,
+    /// Whether this is the edge, which is reloaded with proof.
+    pub edge: bool,
+}

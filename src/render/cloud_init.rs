@@ -1,0 +1,120 @@
+//! What a new machine is told at its first boot: user-data, and the converge script inside it.
+
+use std::io::Write as _;
+
+use base64::Engine as _;
+use flate2::{Compression, GzBuilder};
+use serde_json::json;
+
+use super::{Mark, RenderError, Rendered, render};
+
+const USER_DATA: &str = include_str!("../../cloud-init/user-data.yaml.hbs");
+const CONVERGE: &str = include_str!("../../cloud-init/converge.sh.hbs");
+
+/// Where the converge script stands on a host.
+pub const CONVERGE_PATH: &str = "/usr/local/lib/provision/converge";
+
+/// The smallest limit of all vendors on user-data, in bytes before base64: EC2's 16 KiB.
+pub const USER_DATA_MAX: usize = 16 * 1024;
+
+/// What the host's base state depends on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Base<'a> {
+    /// Whether Docker's data lives on a volume of its own.
+    pub data_volume: bool,
+    /// The Docker network that every stack shares.
+    pub network: &'a str,
+    /// Public keys that may log in.
+    pub authorized_keys: &'a [String],
+}
+
+/// The script that brings a host to its base state; run by cloud-init at first boot and over SSH when it changes.
+///
+/// # Errors
+/// When the template in this repository is broken.
+pub fn converge(base: &Base<'_>) -> Result<String, RenderError> {
+    let context = json!({
+        "data_volume": base.data_volume,
+        "network": base.network,
+        "authorized_keys": base.authorized_keys,
+    });
+    render(CONVERGE, &context).map(|text| text.marked().to_owned())
+}
+
+/// The `#cloud-config` of a new machine. Its one secret, the first host key, is a mark and rotated after first contact.
+///
+/// # Errors
+/// When the template in this repository is broken.
+pub fn user_data(
+    hostname: &str,
+    base: &Base<'_>,
+    host_key_public: &str,
+    converge: &str,
+) -> Result<Rendered, RenderError> {
+    let context = json!({
+        "hostname": hostname,
+        "authorized_keys": base.authorized_keys,
+        "host_key_private": Mark::HostKey.text(),
+        "host_key_public": host_key_public,
+        "converge_path": CONVERGE_PATH,
+        "converge_gz_b64": base64::engine::general_purpose::STANDARD.encode(gzip(converge.as_bytes())),
+    });
+    render(USER_DATA, &context)
+}
+
+/// Gzip without a time stamp: the same bytes for the same input.
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
+    // A `Vec` takes every write.
+    let _ = encoder.write_all(bytes);
+    encoder.finish().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ demo";
+
+    fn base(keys: &[String]) -> Base<'_> {
+        Base {
+            data_volume: true,
+            network: "provision",
+            authorized_keys: keys,
+        }
+    }
+
+    #[test]
+    fn user_data_fits_the_smallest_vendor_limit_and_is_yaml() {
+        let keys = [KEY.to_owned()];
+        let script = converge(&base(&keys)).unwrap();
+        let text = user_data("demo-0123abcd", &base(&keys), KEY, &script).unwrap();
+        let bindings = super::super::Bindings {
+            host_key: Some(crate::secret::Secret::new("-----BEGIN\nabc\n-----END\n")),
+            ..Default::default()
+        };
+        let bound = text.bind(&bindings);
+        assert!(bound.starts_with("#cloud-config\n"));
+        assert!(bound.len() + 500 < USER_DATA_MAX, "{} bytes", bound.len());
+        let yaml: serde_json::Value = serde_saphyr::from_str(&bound).unwrap();
+        assert_eq!(yaml["ssh_keys"]["ed25519_private"], "-----BEGIN\nabc\n-----END\n");
+        assert_eq!(yaml["users"][0]["ssh_authorized_keys"][0], KEY);
+        assert!(text.shown(&bindings).contains("(secret)"));
+    }
+
+    #[test]
+    fn the_script_is_the_same_each_time_and_differs_with_its_input() {
+        let keys = [KEY.to_owned()];
+        let one = converge(&base(&keys)).unwrap();
+        assert_eq!(one, converge(&base(&keys)).unwrap());
+        assert_ne!(
+            one,
+            converge(&Base {
+                data_volume: false,
+                ..base(&keys)
+            })
+            .unwrap()
+        );
+        assert!(!one.contains("{{"));
+    }
+}

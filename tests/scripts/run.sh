@@ -1,0 +1,124 @@
+#!/bin/sh
+# run.sh: what can be checked of the host's scripts without a host. usage: tests/scripts/run.sh
+# Renders the templates and checks size and syntax; runs the scripts that place files in a folder of their own,
+# and kills one of them at many instants.
+set -eu
+cd "$(dirname "$0")/../.."
+HOST=$PWD/src/remote/scripts
+T=$(mktemp -d)
+trap 'rm -rf "$T"' EXIT
+export PROVISION_ROOT="$T/opt"
+
+fail() { echo "FAILED: $*" >&2; exit 1; }
+ok() { echo "ok  $*"; }
+
+# --- templates
+for volume in '' --data-volume; do
+  # shellcheck disable=SC2086 # nothing or one word
+  python3 tests/scripts/render.py "$T/rendered$volume" $volume
+  dash -n "$T/rendered$volume/converge.sh" 2>/dev/null || sh -n "$T/rendered$volume/converge.sh"
+done
+size=$(wc -c <"$T/rendered--data-volume/user-data.yaml")
+[ "$size" -lt 16384 ] || fail "user-data has $size bytes; EC2 takes 16384"
+ok "user-data renders, $size bytes with three keys"
+
+if command -v cloud-init >/dev/null; then
+  cloud-init schema --config-file "$T/rendered/user-data.yaml" >"$T/schema" 2>&1 || { cat "$T/schema"; fail 'cloud-init schema'; }
+  ok 'cloud-init schema'
+else
+  echo 'skipped  cloud-init schema: cloud-init is not installed'
+fi
+
+awk "/<<'FIREWALL'/ { on = 1; next } /^FIREWALL/ { on = 0 } on" "$T/rendered/converge.sh" >"$T/firewall.sh"
+command -v shellcheck >/dev/null || fail 'shellcheck is not installed (apt-get install shellcheck)'
+shellcheck "$T/rendered/converge.sh" "$T/rendered--data-volume/converge.sh" "$T/firewall.sh" "$HOST"/*.sh tests/scripts/*.sh
+ok 'shellcheck'
+
+# --- the probe on a machine that has nothing of ours
+if [ -w /run ]; then
+  sh -s <"$HOST/probe.sh" >"$T/probe.json"
+  python3 - "$T/probe.json" <<'END' || fail 'probe.sh prints no JSON object, or not all of its fields'
+import json, sys
+want = {"probe", "boot_id", "os", "hostname", "clock", "cloud_init", "converged", "converge_failed", "base", "host_key", "files",
+        "containers", "images", "networks", "volumes", "listeners", "disk", "memory", "uptime_seconds"}
+got = json.load(open(sys.argv[1], encoding="utf-8"))
+sys.exit(set(got) != want and f"fields: {sorted(set(got) ^ want)}")
+END
+  ok 'probe.sh prints its JSON'
+else
+  echo 'skipped  probe.sh: it runs as root'
+fi
+
+# --- receive, activate, restore
+# release DIR: a manifest of what is in DIR.
+manifest() { (cd "$1" && rm -f .manifest && find . -type f -printf '%P\n' | sort | while IFS= read -r p; do
+  printf '%s  0%s  %s\n' "$(sha256sum <"$p" | cut -c1-64)" "$(stat -c %a "$p")" "$p"; done >../m && mv ../m .manifest); }
+send() { manifest "$1"; tar -C "$1" -czf - . | sh -c "$(cat "$HOST/receive-stack.sh")" receive app "$2" 4096; }
+activate() { sh -s -- app "$1" <"$HOST/activate-stack.sh"; }
+tree() { (cd "$1" && find . -type f ! -name .manifest ! -name .digest -printf '%m %P ' -exec sh -c 'sha256sum <"$1" | cut -c1-8' _ {} \; | sort); }
+LIVE=$PROVISION_ROOT/stacks/app
+
+mkdir -p "$T/a/conf" "$T/a/gone" "$T/b/conf" "$T/b/swap"
+echo one >"$T/a/compose.yaml"; echo same >"$T/a/conf/same"; echo old >"$T/a/conf/changed"; echo x >"$T/a/gone/file"; echo f >"$T/a/swap"
+echo secret >"$T/a/.env"; chmod 600 "$T/a/.env"; echo 'back\slash "quote" é' >"$T/a/odd \\ \"name\""
+cp -a "$T/a/compose.yaml" "$T/a/.env" "$T/b/"; cp -a "$T/a/conf/same" "$T/b/conf/"; echo new >"$T/b/conf/changed"; echo d >"$T/b/swap/inside"
+send "$T/a" aaaa
+[ ! -e "$LIVE" ] || fail 'receive-stack.sh touched the live folder'
+activate aaaa
+[ "$(tree "$T/a")" = "$(tree "$LIVE")" ] || fail 'the first release differs from what was sent'
+mkdir "$LIVE/data"; echo precious >"$LIVE/data/row"; echo precious >"$LIVE/gone/foreign"
+inode=$(stat -c %i "$LIVE/conf/same") folder=$(stat -c %i "$LIVE/conf")
+send "$T/b" bbbb; activate bbbb
+[ "$(cat "$LIVE/conf/changed" "$LIVE/swap/inside")" = "$(printf 'new\nd')" ] || fail 'the second release is not in place'
+[ "$inode $folder" = "$(stat -c %i "$LIVE/conf/same") $(stat -c %i "$LIVE/conf")" ] || fail 'an unchanged file or folder got another inode'
+[ "$(cat "$LIVE/data/row" "$LIVE/gone/foreign")" = "$(printf 'precious\nprecious')" ] || fail 'a foreign file was touched'
+[ ! -e "$LIVE/gone/file" ] || fail 'a file of the release before was left'
+[ "$(tree "$PROVISION_ROOT/releases/app/aaaa")" = "$(tree "$T/a")" ] || fail 'the release before was not kept whole'
+activate bbbb || fail 'activating twice'
+echo edited >"$LIVE/conf/changed"; send "$T/b" bbbb; activate bbbb
+[ "$(cat "$LIVE/conf/changed")" = new ] || fail 'an edited file was not repaired'
+sh -s -- app aaaa <"$HOST/restore-stack.sh"; activate aaaa
+rm -rf "$LIVE/data" "$LIVE/gone/foreign"
+[ "$(tree "$T/a")" = "$(tree "$LIVE")" ] || fail 'the way back differs from the first release'
+ok 'receive, activate, restore'
+
+echo tampered >"$T/b/conf/changed"
+(cd "$T/b" && tar -czf - .) | sh -c "$(cat "$HOST/receive-stack.sh")" receive app cccc 4096 2>/dev/null && fail 'a file that differs from the manifest was taken'
+send "$T/b" bbbb
+tar -C "$T/b" -czf - . | head -c 200 | sh -c "$(cat "$HOST/receive-stack.sh")" receive app cccc 4096 2>/dev/null && fail 'a cut upload was taken'
+rc=0; sh -c "$(cat "$HOST/receive-stack.sh")" receive app cccc 999999999999999 </dev/null 2>"$T/err" || rc=$?
+[ "$rc" = 28 ] || fail "disk full: exit $rc"
+grep -q '^error: disk full: needs .* free on /' "$T/err" || fail "disk full says: $(cat "$T/err")"
+for name in ../up 'a b' -x App; do
+  rc=0; sh -s -- "$name" aaaa <"$HOST/activate-stack.sh" 2>/dev/null || rc=$?
+  [ "$rc" = 64 ] || fail "the stack name '$name' was taken"
+done
+ok 'bad uploads, a full disk and bad names are refused'
+
+# Killed anywhere, the next run ends at the same place and the release before is whole.
+echo new >"$T/b/conf/changed"
+kills=0
+for delay in $(seq 1 12); do
+  for pair in 'b bbbb a aaaa' 'a aaaa b bbbb'; do
+    # shellcheck disable=SC2086 # four words
+    set -- $pair
+    send "$T/$1" "$2"
+    setsid sh -s -- app "$2" <"$HOST/activate-stack.sh" 2>/dev/null & pid=$!
+    sleep "$(awk -v d="$delay" 'BEGIN { print d * 0.012 }')"
+    kill -9 "-$pid" 2>/dev/null && kills=$((kills + 1))
+    wait "$pid" 2>/dev/null || true
+    activate "$2" || fail "activate after a kill at ${delay}x12 ms"
+    [ "$(tree "$T/$1")" = "$(tree "$LIVE")" ] || fail "another result after a kill at ${delay}x12 ms"
+    [ "$(tree "$PROVISION_ROOT/releases/app/$4")" = "$(tree "$T/$3")" ] || fail "a broken kept release after a kill at ${delay}x12 ms"
+  done
+done
+ok "activate converges after $kills kills"
+
+# --- host key
+PROVISION_HOST_KEY=$T/hostkey; export PROVISION_HOST_KEY
+ssh-keygen -q -t ed25519 -N '' -f "$T/hostkey"
+first=$(sh -s prepare <"$HOST/rotate-host-key.sh")
+[ "$first" = "$(sh -s prepare <"$HOST/rotate-host-key.sh")" ] || fail 'prepare made another key the second time'
+ok 'rotate-host-key.sh prepare'
+
+echo 'all well'
