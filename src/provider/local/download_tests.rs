@@ -138,7 +138,7 @@ async fn two_runs_download_once() {
         verified(&url, &digest, &target, &say),
         verified(&url, &digest, &target, &say)
     );
-    (one.unwrap(), two.unwrap());
+    one.and(two).unwrap();
     assert!(std::fs::read(&target).unwrap() == content());
     let begun = Note::Bytes {
         done: 0,
