@@ -1,4 +1,9 @@
 //! The local provider against a real QEMU: machines without an operating system, which is enough for a life cycle.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test's helpers are tests too; clippy's own exception knows only functions marked as one"
+)]
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -234,6 +239,8 @@ async fn a_kept_volume_comes_back_with_the_next_machine() {
     lab.create(&owner).await;
     let data = lab.folder(&owner).join("data.qcow2");
     let before = std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(&data).unwrap());
+    // A guest without a system would not answer the power button, which is pressed for the sake of the volume.
+    lab.power_failure(&owner);
     lab.local.destroy(&owner, true, &quiet).await.unwrap();
     let left = lab.local.leftovers(&owner).await.unwrap();
     assert!(left.len() == 1 && left[0].starts_with(KEPT), "{left:?}");
@@ -324,17 +331,69 @@ async fn concurrent_creates_make_one_machine_an_owner() {
     lab.local.destroy(&two, false, &quiet).await.unwrap();
 }
 
-/// What a run does that is killed: only when the test above it starts it.
+/// What a run of its own does: only when a test starts it, in the folder that is named.
 #[tokio::test]
 async fn child_that_creates() {
     let Some(root) = std::env::var_os("PROVISION_TEST_CREATE_IN") else {
         return;
     };
     let root = PathBuf::from(root);
-    Local::new(dirs(&root))
-        .create(&owner("killed"), &spec(&root), &quiet)
+    let mut spec = spec(&root);
+    let Shape::Local(shape) = &mut spec.shape;
+    if std::env::var_os("PROVISION_TEST_AUTO").is_some() {
+        shape.acceleration = Acceleration::Auto;
+    }
+    let made = Local::new(dirs(&root))
+        .create(&owner("killed"), &spec, &quiet)
         .await
         .unwrap();
+    assert_eq!(made.attributes["accelerator"], "tcg");
+}
+
+fn child_in(lab: &Lab) -> Command {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child
+        .args(["--exact", "child_that_creates"])
+        .env("PROVISION_TEST_CREATE_IN", lab.temp.path())
+        .stdout(Stdio::null());
+    child
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hypervisor_that_fails_is_tried_once_in_a_boot() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let Some(lab) = Lab::new() else { return };
+    if std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/kvm")
+        .is_err()
+    {
+        println!("skipped: there is no /dev/kvm here");
+        return;
+    }
+    // QEMU as it is where /dev/kvm opens and does not work; every accelerator that it is asked for goes into a list.
+    let program = format!("qemu-system-{}", std::env::consts::ARCH);
+    let bin = lab.temp.path().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let script = format!(
+        "#!/bin/sh\nPATH='{path}'\ncase \"$*\" in *'-accel kvm'*) echo kvm >>'{0}/asked'; echo 'no kvm' >&2; exit 1;; esac\n\
+         echo tcg >>'{0}/asked'\nexec {program} \"$@\"\n",
+        bin.display()
+    );
+    std::fs::write(bin.join(&program), script).unwrap();
+    std::fs::set_permissions(bin.join(&program), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let owner = owner("killed");
+    for asked in ["kvm\ntcg\n", "kvm\ntcg\ntcg\n"] {
+        let mut child = child_in(&lab);
+        child
+            .env("PROVISION_TEST_AUTO", "1")
+            .env("PATH", format!("{}:{path}", bin.display()));
+        assert!(child.status().unwrap().success());
+        assert_eq!(std::fs::read_to_string(bin.join("asked")).unwrap(), asked);
+        lab.local.destroy(&owner, false, &quiet).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -343,12 +402,7 @@ async fn a_create_killed_at_any_time_converges_to_one_machine() {
     let owner = owner("killed");
     // A whole create takes some 300 ms: these end in its intent, its disks, its address, QEMU's start and after it.
     for millis in [5, 15, 30, 45, 60, 80, 100, 130, 160, 200, 250, 300, 400] {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "child_that_creates"])
-            .env("PROVISION_TEST_CREATE_IN", lab.temp.path())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut child = child_in(&lab).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(millis));
         child.kill().unwrap();
         child.wait().unwrap();

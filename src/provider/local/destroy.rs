@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::address::Addresses;
 use super::create::take;
 use super::dirs::{Dirs, private_folder};
-use super::launch::end_now;
+use super::launch::{end_gently, end_now};
 use super::machine::Machine;
 use super::process::Process;
 use super::record::Record;
@@ -18,9 +18,14 @@ pub async fn destroy(dirs: &Dirs, owner: &Owner, keep_volume: bool, say: Say<'_>
     let _lock = machine.lock(say).await?;
     let sockets = sockets(dirs, &machine)?;
     while let Some(process) = Process::settled(&machine).await {
-        say(Note::Waiting("QEMU to end".to_owned()));
-        let socket = sockets.first().map(PathBuf::as_path).unwrap_or(&machine.folder);
-        end_now(&process, socket).await?;
+        let socket = sockets.first().map_or(machine.folder.as_path(), PathBuf::as_path);
+        if keep_volume && machine.data().exists() {
+            // What stays shall be whole: the guest writes what it still has in memory.
+            end_gently(&process, socket, say).await?;
+        } else {
+            say(Note::Waiting("QEMU to end".to_owned()));
+            end_now(&process, socket).await?;
+        }
     }
     if keep_volume {
         keep(&machine)?;

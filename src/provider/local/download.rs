@@ -1,9 +1,9 @@
 //! Downloads that survive a broken line: resumed, verified, and under their name only when they are whole.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use reqwest::StatusCode;
@@ -21,6 +21,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a server may stay silent.
 const SILENCE: Duration = Duration::from_secs(30);
+/// How long another run's download is waited for.
+const OTHER_RUN: Duration = Duration::from_secs(3600);
 /// How many bytes pass between two notes of progress.
 const NOTE_EVERY: u64 = 256 * 1024;
 /// A list of checksums is a few kilobytes; whatever is longer is not one.
@@ -68,26 +70,9 @@ pub async fn verified(url: &str, digest: &str, target: &Path, say: Say<'_>) -> R
             error
         }
     };
-    let mut file = OpenOptions::new()
-        .read(true)
-        .append(true)
-        .create(true)
-        .open(&part)
-        .map_err(failed)?;
-    while let Err(why) = file.try_lock() {
-        if let std::fs::TryLockError::Error(why) = why {
-            return Err(failed(why));
-        }
-        say(Note::Waiting(format!("another run that downloads {url}")));
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
-    if target.is_file() {
-        // Whoever held the lock has brought it; the file that we opened was moved away or is a new empty one.
-        if file.metadata().map_err(failed)?.len() == 0 {
-            let _ = std::fs::remove_file(&part);
-        }
+    let Some(mut file) = lock_part(&part, target, url, say).await.map_err(failed)? else {
         return Ok(());
-    }
+    };
     let resumed = length(&file).map_err(failed)? > 0;
     transfer(url, &mut file, say).await?;
     let mut got = sha512(&file).await.map_err(failed)?;
@@ -110,6 +95,43 @@ pub async fn verified(url: &str, digest: &str, target: &Path, say: Say<'_>) -> R
         ));
     }
     std::fs::rename(&part, target).map_err(failed)
+}
+
+/// Opens the partial file as the only one who writes it; none when somebody else has completed it meanwhile.
+async fn lock_part(part: &Path, target: &Path, url: &str, say: Say<'_>) -> std::io::Result<Option<File>> {
+    let begun = Instant::now();
+    let mut said = false;
+    loop {
+        let file = OpenOptions::new().read(true).append(true).create(true).open(part)?;
+        match file.try_lock() {
+            Err(TryLockError::Error(why)) => return Err(why),
+            Err(TryLockError::WouldBlock) if begun.elapsed() > OTHER_RUN => {
+                return Err(std::io::Error::other("another run has been downloading it for an hour"));
+            }
+            Err(TryLockError::WouldBlock) => {}
+            Ok(()) if target.is_file() => {
+                // Opened after the other run had moved its file to the target: this one is new and empty.
+                if file.metadata()?.len() == 0 {
+                    std::fs::remove_file(part)?;
+                }
+                return Ok(None);
+            }
+            // The other run may have removed the file that we opened.
+            Ok(()) if std::fs::metadata(part).is_ok_and(|found| is_same(&found, &file)) => return Ok(Some(file)),
+            Ok(()) => continue,
+        }
+        if !said {
+            say(Note::Waiting(format!("another run that downloads {url}")));
+            said = true;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+fn is_same(found: &std::fs::Metadata, file: &File) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    file.metadata()
+        .is_ok_and(|held| (held.dev(), held.ino()) == (found.dev(), found.ino()))
 }
 
 /// Appends what is missing, attempt after attempt.

@@ -115,6 +115,40 @@ async fn what_an_earlier_run_brought_is_not_brought_again() {
 }
 
 #[tokio::test]
+async fn a_part_of_something_else_is_thrown_away() {
+    let at = server(0, true).await;
+    let temp = tempfile::tempdir().unwrap();
+    let target = temp.path().join("x.img");
+    std::fs::write(temp.path().join("x.part"), vec![0; 1000]).unwrap();
+    verified(&format!("http://{at}/x"), &digest(&content()), &target, &|_| ())
+        .await
+        .unwrap();
+    assert!(std::fs::read(&target).unwrap() == content());
+}
+
+#[tokio::test]
+async fn two_runs_download_once() {
+    let at = server(0, true).await;
+    let temp = tempfile::tempdir().unwrap();
+    let target = temp.path().join("x.img");
+    let (url, digest) = (format!("http://{at}/x"), digest(&content()));
+    let heard = Heard::default();
+    let say = |note| heard.hear(note);
+    let (one, two) = tokio::join!(
+        verified(&url, &digest, &target, &say),
+        verified(&url, &digest, &target, &say)
+    );
+    one.and(two).unwrap();
+    assert!(std::fs::read(&target).unwrap() == content());
+    let begun = Note::Bytes {
+        done: 0,
+        total: Some(SIZE as u64),
+    };
+    assert_eq!(heard.0.lock().unwrap().iter().filter(|note| **note == begun).count(), 1);
+    assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 1);
+}
+
+#[tokio::test]
 async fn a_wrong_checksum_says_expected_and_got_and_removes_the_file() {
     let at = server(0, true).await;
     let temp = tempfile::tempdir().unwrap();

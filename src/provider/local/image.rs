@@ -152,28 +152,5 @@ fn find_sum(list: &str, name: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn debian_13_is_debians_own_image() {
-        let Some(LocalImage::Url { url, sha512 }) = alias("debian-13", "aarch64") else {
-            panic!("no alias");
-        };
-        assert_eq!(
-            url,
-            "https://cloud.debian.org/images/cloud/trixie/latest/debian-13-generic-arm64.qcow2"
-        );
-        let sums = "https://cloud.debian.org/images/cloud/trixie/latest/SHA512SUMS";
-        assert_eq!(sha512, Sha512Source::SumsUrl(sums.to_owned()));
-        assert_eq!(alias("debian-13", "riscv64"), None);
-        assert_eq!(alias("debian-12", "x86_64"), None);
-    }
-
-    #[test]
-    fn a_sum_is_found_by_the_whole_name() {
-        let list = "aa  x-debian.qcow2\nbb *debian.qcow2\n";
-        assert_eq!(find_sum(list, "debian.qcow2").as_deref(), Some("bb"));
-        assert_eq!(find_sum(list, "other"), None);
-    }
-}
+#[path = "image_tests.rs"]
+mod tests;

@@ -12,7 +12,7 @@ use super::machine::Machine;
 use super::process::Process;
 use super::qmp::{DEADLINE, GuestStatus, Qmp};
 use super::record::{Accelerator, Record};
-use super::tools::Tools;
+use super::tools::{Arch, Tools};
 use super::{disk, qemu};
 use crate::names::Endpoint;
 use crate::note::{Note, Say};
@@ -127,6 +127,15 @@ impl Launch<'_> {
             ProviderError::new(format!("failed to start `{}`: it has no address", self.machine.name))
                 .with_remedy("apply again")
         })?;
+        if self.tools.arch == (Arch::Aarch64 { firmware: None }) && record.shape().boot.is_none() {
+            return Err(
+                ProviderError::new("failed to find the UEFI firmware that an ARM machine boots with")
+                    .with_remedy(
+                        "install it: sudo apt install qemu-efi-aarch64 (Debian, Ubuntu); on macOS it comes with qemu",
+                    )
+                    .into(),
+            );
+        }
         let console = console_length(self.machine);
         let process = match running {
             Some(process) => process,

@@ -96,7 +96,8 @@ impl Local {
         resize::resize(&self.dirs, owner, spec, say).await
     }
 
-    /// Removes the machine, and its data volume unless that is kept for the owner's next machine.
+    /// Removes the machine, and its data volume unless that is kept for the owner's next machine. A guest whose volume is
+    /// kept is shut down in order; any other loses its power.
     ///
     /// # Errors
     /// When its process does not end or a file cannot be removed.

@@ -15,6 +15,10 @@ const SETTLING: Duration = Duration::from_secs(60);
 /// A single process without a pid file is one that is about to fork, for milliseconds, or one whose file was removed.
 const WITHOUT_PID_FILE: Duration = Duration::from_secs(2);
 
+/// How long a killed process may take to let go of its files; bounded, as a kernel thread that got the number looks the
+/// same.
+const ENDING: Duration = Duration::from_secs(5);
+
 /// A living QEMU process of one machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
@@ -26,11 +30,9 @@ pub struct Process {
 impl Process {
     /// The machine's process by its pid file. Fast.
     pub fn by_pid_file(machine: &Machine) -> Option<Self> {
-        let mark = machine.pid();
-        let number: i32 = std::fs::read_to_string(&mark).ok()?.trim().parse().ok()?;
         let process = Self {
-            pid: Pid::from_raw(number)?,
-            mark,
+            pid: recorded_pid(machine)?,
+            mark: machine.pid(),
         };
         process.alive().then_some(process)
     }
@@ -58,6 +60,10 @@ impl Process {
             let all = Self::all(machine);
             let recorded = Self::by_pid_file(machine);
             match (all.as_slice(), recorded) {
+                // One that was just killed still has the disks and the ports.
+                ([], None) if begun.elapsed() < ENDING && recorded_pid(machine).is_some_and(is_ending) => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
                 ([], None) => return None,
                 ([one], Some(recorded)) if *one == recorded => return Some(recorded),
                 ([one], None) if begun.elapsed() > WITHOUT_PID_FILE => return Some(one.clone()),
@@ -95,6 +101,11 @@ impl Process {
         }
         true
     }
+}
+
+fn recorded_pid(machine: &Machine) -> Option<Pid> {
+    let number = std::fs::read_to_string(machine.pid()).ok()?;
+    Pid::from_raw(number.trim().parse().ok()?)
 }
 
 /// Through a handle on the process: between our look at its arguments and the signal its number cannot go to another.

@@ -22,7 +22,7 @@ fn the_arguments_are_a_function_of_the_record() {
             "-display",
             "none",
             "-machine",
-            "q35",
+            "q35,sata=off,smbus=off",
             "-accel",
             "tcg,thread=multi,tb-size=512",
             "-cpu",
