@@ -69,8 +69,8 @@ impl RealWorld<'_> {
             attributes,
         } = instance;
         let mut facts = endpoint_facts(&endpoint);
-        if let Some(acceleration) = attributes.get("acceleration") {
-            facts.insert("acceleration".into(), acceleration.clone());
+        if let Some(acceleration) = attributes.get("accelerator") {
+            facts.insert("accelerator".into(), acceleration.clone());
         }
         self.bindings.endpoint = Some(endpoint);
         Outcome {

@@ -10,6 +10,7 @@ use crate::apply::{Removal, apply};
 use crate::cli;
 use crate::environment::diagnostic::Source;
 use crate::environment::{FOLDER, decode};
+use crate::provider::KEPT;
 
 /// Takes everything back; exits non-zero and keeps the state when something is left.
 pub async fn run(directory: &Path, args: &cli::Destroy) -> Result<(), Failure> {
@@ -54,11 +55,15 @@ pub async fn run(directory: &Path, args: &cli::Destroy) -> Result<(), Failure> {
     .await?;
 
     let left = provider.leftovers(&owner).await?;
+    let (kept, left): (Vec<String>, Vec<String>) = left.into_iter().partition(|line| line.starts_with(KEPT));
     if !left.is_empty() {
         return Err(Failure::Other {
             what: format!("failed to destroy all of `{}`; left: {}", project.name, left.join(", ")).into(),
             hint: Some("run destroy again; the state is kept until nothing is left".into()),
         });
+    }
+    for line in &kept {
+        tell(line);
     }
     let archive = project.store.archive_and_remove(jiff::Timestamp::now())?;
     tell(&format!(

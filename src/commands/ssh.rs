@@ -7,7 +7,7 @@ use super::Failure;
 use super::keyring::Keyring;
 use super::project::Project;
 use crate::cli;
-use crate::remote::session::Interactive;
+use crate::remote::Interactive;
 
 /// Logs in, or runs one command there and ends with its exit code.
 pub fn run(directory: &Path, args: &cli::Ssh) -> Result<(), Failure> {

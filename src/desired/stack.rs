@@ -136,7 +136,11 @@ fn dot_env(findings: &mut Findings<'_>, sources: &Sources, source: &StackSource,
         "COMPOSE_FILE".to_owned(),
         Rendered::new(format!("{COMPOSE}:{OVERRIDE}")),
     )]);
-    let written = sources.environment.stacks.iter().find(|(name, _)| name.get() == source.name.as_str());
+    let written = sources
+        .environment
+        .stacks
+        .iter()
+        .find(|(name, _)| name.get() == source.name.as_str());
     let written = written.map(|(_, stack)| &stack.env);
     // A default that the environment replaces is not rendered: it may name a stack that is not there.
     let replaced = |name: &String| written.is_some_and(|env| env.keys().any(|key| key.get() == name));

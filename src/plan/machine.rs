@@ -18,6 +18,8 @@ enum Course {
     InPlace,
     /// Only a new machine has it.
     Replace(String),
+    /// Not even a new machine can have it.
+    Refuse(String),
 }
 
 fn course(attribute: &str, old: Option<&str>, new: Option<&str>) -> Course {
@@ -26,9 +28,14 @@ fn course(attribute: &str, old: Option<&str>, new: Option<&str>) -> Course {
         "cpus" | "memory_mib" | "acceleration" => Course::InPlace,
         "disk_gib" | "volume_gib" => match (number(old), number(new)) {
             (Some(old), Some(new)) if new >= old => Course::InPlace,
+            (Some(_), Some(_)) if attribute == "volume_gib" => {
+                Course::Refuse("volume_gib cannot shrink: no disk does without losing data; write the old size".into())
+            }
             (Some(_), Some(_)) => Course::Replace(format!("{attribute} cannot shrink")),
-            (None, _) => Course::Replace("a data volume is attached when the machine is made".into()),
-            (_, None) => Course::Replace("a data volume is detached only with its machine".into()),
+            (None, Some(_)) => Course::Replace("Docker's data moves to a volume only on a new machine".into()),
+            (_, None) => Course::Refuse(format!(
+                "{attribute} cannot be taken away: its data would be lost; destroy the environment instead"
+            )),
         },
         other => Course::Replace(format!("{other} is fixed when the machine is made")),
     }
@@ -84,13 +91,18 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, allowed: Allo
             .push("cloud-init's first-boot part changed: no effect on a machine that has booted already".into());
     }
     let differences = differences(&record.attributes, &wanted);
-    let reasons: Vec<String> = differences
-        .iter()
-        .filter_map(|d| match course(&d.subject, d.old.as_deref(), d.new.as_deref()) {
-            Course::InPlace => None,
-            Course::Replace(reason) => Some(reason),
-        })
-        .collect();
+    let mut reasons = Vec::new();
+    for difference in &differences {
+        match course(
+            &difference.subject,
+            difference.old.as_deref(),
+            difference.new.as_deref(),
+        ) {
+            Course::InPlace => {}
+            Course::Replace(reason) => reasons.push(reason),
+            Course::Refuse(reason) => plan.refusals.push(reason),
+        }
+    }
 
     if !reasons.is_empty() {
         let keeps_data = record.attributes.contains_key("volume_gib") && wanted.contains_key("volume_gib");

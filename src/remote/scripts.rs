@@ -33,21 +33,6 @@ impl Script {
     /// Replaces the host key of the first boot: `prepare|activate|drop`.
     pub const ROTATE_HOST_KEY: Self = Self::new("rotate-host-key", include_str!("scripts/rotate-host-key.sh"));
 
-    /// Prints what Compose makes of a folder: `STACK DIR`. The answer holds secrets.
-    pub const CHECK_COMPOSE: Self = Self::new("check-compose", include_str!("scripts/check-compose.sh"));
-    /// Starts what changed in a stack: `STACK`.
-    pub const UP_STACK: Self = Self::new("up-stack", include_str!("scripts/up-stack.sh"));
-    /// Waits until a stack serves: `STACK SECONDS [SERVICE…]`.
-    pub const HEALTH: Self = Self::new("health", include_str!("scripts/health.sh"));
-    /// Runs a one-shot service to its end: `STACK SERVICE`.
-    pub const JOB: Self = Self::new("job", include_str!("scripts/job.sh"));
-    /// Takes a stack down: `STACK [--volumes]`.
-    pub const REMOVE_STACK: Self = Self::new("remove-stack", include_str!("scripts/remove-stack.sh"));
-    /// Has Caddy take its files and shows what it runs.
-    pub const CADDY_RELOAD: Self = Self::new("caddy-reload", include_str!("scripts/caddy-reload.sh"));
-    /// Replaces the SSH host key: `prepare`, `activate`, `drop`.
-    pub const ROTATE_HOST_KEY: Self = Self::new("rotate-host-key", include_str!("scripts/rotate-host-key.sh"));
-
     /// Names a text.
     pub const fn new(name: &'static str, text: &'static str) -> Self {
         Self { name, text }

@@ -25,7 +25,12 @@ impl Lab {
         };
         let folder = TempDir::with_prefix("provision-e2e-").unwrap();
         std::fs::create_dir(folder.path().join("environments")).unwrap();
-        let lab = Self { folder, name, images, started: Instant::now() };
+        let lab = Self {
+            folder,
+            name,
+            images,
+            started: Instant::now(),
+        };
         lab.write_environment(&image);
         Some(lab)
     }
@@ -36,9 +41,11 @@ impl Lab {
         );
         if self.name == "demo" {
             text.push_str("\n[stacks.postgres]\ndatabases = [\"app\"]\n\n[stacks.demo]\n\n[routes]\n\"/\" = \"web:8000\"\n\n[images]\n");
-            for (reference, file) in
-                [("caddy:2", "caddy_2.tar"), ("postgres:17", "postgres_17.tar"), ("provision-demo:1", "provision-demo_1.tar")]
-            {
+            for (reference, file) in [
+                ("caddy:2", "caddy_2.tar"),
+                ("postgres:17", "postgres_17.tar"),
+                ("provision-demo:1", "provision-demo_1.tar"),
+            ] {
                 let _ = writeln!(text, "{reference:?} = {:?}", self.images.join(file));
             }
         }
@@ -85,7 +92,11 @@ impl Lab {
         let output = self.run(args);
         let text = text(&output);
         eprintln!("{text}");
-        assert!(output.status.success(), "provision {args:?} ended with {}", output.status);
+        assert!(
+            output.status.success(),
+            "provision {args:?} ended with {}",
+            output.status
+        );
         text
     }
 
@@ -102,7 +113,11 @@ impl Lab {
 
     pub fn start(&self, args: &[&str]) -> Child {
         self.say(&format!("provision {} (in the background)", args.join(" ")));
-        self.command(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+        self.command(args)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
     }
 
     /// A command on the host; wants exit code 0 and gives its standard output.
@@ -124,7 +139,15 @@ impl Lab {
     #[track_caller]
     pub fn curl(&self, args: &[&str]) -> String {
         let mut command = Command::new("curl");
-        command.args(["--silent", "--show-error", "--fail", "--max-time", "60", "--cacert", &self.output("ca_certificate")]);
+        command.args([
+            "--silent",
+            "--show-error",
+            "--fail",
+            "--max-time",
+            "60",
+            "--cacert",
+            &self.output("ca_certificate"),
+        ]);
         let output = command.args(args).output().unwrap();
         assert!(output.status.success(), "curl {args:?}: {}", text(&output));
         String::from_utf8_lossy(&output.stdout).into_owned()
@@ -143,7 +166,11 @@ impl Lab {
             .map(|entry| entry.unwrap().path())
             .find(|path| path.join("pid").exists())
             .expect("a machine with a pid file");
-        let pid = std::fs::read_to_string(folder.join("pid")).unwrap().trim().parse().unwrap();
+        let pid = std::fs::read_to_string(folder.join("pid"))
+            .unwrap()
+            .trim()
+            .parse()
+            .unwrap();
         (folder, pid)
     }
 }
@@ -159,12 +186,18 @@ impl Drop for Lab {
 
 fn default_images() -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = cache.or_else(|| Some(std::env::home_dir()?.join(".cache"))).unwrap_or_default();
+    let cache = cache
+        .or_else(|| Some(std::env::home_dir()?.join(".cache")))
+        .unwrap_or_default();
     cache.join("provision-lab")
 }
 
 pub fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout))
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stderr),
+        String::from_utf8_lossy(&output.stdout)
+    )
 }
 
 /// Waits until `done`, at most `limit`.

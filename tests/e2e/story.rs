@@ -47,24 +47,38 @@ fn killed_in_the_middle(lab: &Lab) {
     std::thread::sleep(Duration::from_secs(2));
     apply.kill().unwrap();
     apply.wait().unwrap();
-    assert!(seen.contains("stack.postgres"), "the apply ended before it came to the stack");
+    assert!(
+        seen.contains("stack.postgres"),
+        "the apply ended before it came to the stack"
+    );
     let state = lab.state();
     assert_eq!(state["resources"]["host.base"]["status"], "present");
     assert_eq!(state["resources"]["stack.postgres"]["status"], "intended");
     // The key of the first boot, which user-data still shows, is not believed any more.
-    assert_eq!(lab.path(".provision/demo/known_hosts").metadata().map(|m| m.len() > 0).ok(), Some(true));
+    assert_eq!(
+        lab.path(".provision/demo/known_hosts")
+            .metadata()
+            .map(|m| m.len() > 0)
+            .ok(),
+        Some(true)
+    );
 }
 
 fn the_page_is_served(lab: &Lab) {
     let url = lab.output("url");
     assert!(lab.curl(&[&url]).contains("<html"), "a page");
-    lab.curl(&["--data", "name=e2e&message=a row that must outlive much", &format!("{url}/entries")]);
+    lab.curl(&[
+        "--data",
+        "name=e2e&message=a row that must outlive much",
+        &format!("{url}/entries"),
+    ]);
     assert!(the_row_is_there(lab));
 }
 
 fn the_row_is_there(lab: &Lab) -> bool {
     let url = lab.output("url");
-    lab.curl(&["-H", "Accept: application/json", &format!("{url}/entries")]).contains("a row that must outlive much")
+    lab.curl(&["-H", "Accept: application/json", &format!("{url}/entries")])
+        .contains("a row that must outlive much")
 }
 
 fn only_the_edge_is_public(lab: &Lab) {
@@ -75,7 +89,10 @@ fn only_the_edge_is_public(lab: &Lab) {
         assert_eq!(answer.is_ok(), open, "port {port} at {address}");
     }
     let listeners = lab.on_host("sudo ss -Hltn");
-    assert!(!listeners.contains(":5432") && !listeners.contains(":8000"), "{listeners}");
+    assert!(
+        !listeners.contains(":5432") && !listeners.contains(":8000"),
+        "{listeners}"
+    );
     // The second wall stands on its own: a container that publishes a port is not reached from another interface.
     lab.on_host("sudo nft list table inet provision | grep -q 'policy drop'");
     lab.on_host("sudo iptables -S DOCKER-USER | grep -q ctorigdstport");
@@ -91,7 +108,10 @@ fn containers(lab: &Lab) -> Vec<String> {
 }
 
 fn of<'a>(containers: &'a [String], name: &str) -> Vec<&'a String> {
-    containers.iter().filter(|line| line.starts_with(&format!("/{name}-"))).collect()
+    containers
+        .iter()
+        .filter(|line| line.starts_with(&format!("/{name}-")))
+        .collect()
 }
 
 fn a_second_apply_touches_nothing(lab: &Lab) {
@@ -106,7 +126,11 @@ fn a_second_apply_touches_nothing(lab: &Lab) {
 
 fn a_changed_route_touches_only_the_edge(lab: &Lab) {
     let before = containers(lab);
-    edit(lab, "\"/\" = \"web:8000\"", "\"/\" = \"web:8000\"\n\"/entries*\" = \"web:8000\"");
+    edit(
+        lab,
+        "\"/\" = \"web:8000\"",
+        "\"/\" = \"web:8000\"\n\"/entries*\" = \"web:8000\"",
+    );
     let plan = lab.fails(2, &["plan", "demo", "--detailed-exitcode"]);
     assert!(plan.contains("~ edge.caddy") && !plan.contains("stack."), "{plan}");
     lab.ok(&["apply", "demo", "--yes"]);
@@ -121,8 +145,14 @@ fn a_changed_compose_file_touches_only_its_stack(lab: &Lab) {
     own_demo(lab);
     edit_compose(lab, "mem_limit: 256m", "mem_limit: 300m");
     let plan = lab.fails(2, &["plan", "demo", "--detailed-exitcode"]);
-    assert!(plan.contains("~ stack.demo") && plan.contains("+     mem_limit: 300m"), "{plan}");
-    assert!(!plan.contains("stack.postgres") && !plan.contains("edge.caddy"), "{plan}");
+    assert!(
+        plan.contains("~ stack.demo") && plan.contains("+     mem_limit: 300m"),
+        "{plan}"
+    );
+    assert!(
+        !plan.contains("stack.postgres") && !plan.contains("edge.caddy"),
+        "{plan}"
+    );
     lab.ok(&["apply", "demo", "--yes"]);
     let after = containers(lab);
     for untouched in ["postgres", "edge"] {
@@ -135,7 +165,9 @@ fn a_changed_compose_file_touches_only_its_stack(lab: &Lab) {
 
 fn drift_is_seen_and_repaired(lab: &Lab) {
     let before = containers(lab);
-    lab.on_host("sudo docker stop demo-web-1 && echo '# by hand' | sudo tee -a /opt/provision/stacks/edge/config/Caddyfile");
+    lab.on_host(
+        "sudo docker stop demo-web-1 && echo '# by hand' | sudo tee -a /opt/provision/stacks/edge/config/Caddyfile",
+    );
     lab.on_host("sudo nft delete table inet provision");
     let plan = lab.fails(2, &["plan", "demo", "--detailed-exitcode"]);
     for drift in ["service web (drift)", "config/Caddyfile (drift)", "firewall (drift)"] {
@@ -150,13 +182,24 @@ fn drift_is_seen_and_repaired(lab: &Lab) {
 }
 
 fn an_unhealthy_release_is_rolled_back(lab: &Lab) {
-    edit_compose(lab, "http://127.0.0.1:8000/healthz", "http://127.0.0.1:8000/no-such-page");
+    edit_compose(
+        lab,
+        "http://127.0.0.1:8000/healthz",
+        "http://127.0.0.1:8000/no-such-page",
+    );
     edit_compose(lab, "retries: 6", "retries: 1");
     edit_compose(lab, "start_period: 120s", "start_period: 10s");
     let failure = lab.fails(1, &["apply", "demo", "--yes"]);
-    assert!(failure.contains("rolled back") && failure.contains("last health check"), "{failure}");
+    assert!(
+        failure.contains("rolled back") && failure.contains("last health check"),
+        "{failure}"
+    );
     assert!(the_row_is_there(lab), "the release before serves again");
-    edit_compose(lab, "http://127.0.0.1:8000/no-such-page", "http://127.0.0.1:8000/healthz");
+    edit_compose(
+        lab,
+        "http://127.0.0.1:8000/no-such-page",
+        "http://127.0.0.1:8000/healthz",
+    );
     edit_compose(lab, "retries: 1", "retries: 6");
     edit_compose(lab, "start_period: 10s", "start_period: 120s");
     lab.ok(&["apply", "demo", "--yes"]);
@@ -184,7 +227,9 @@ fn a_power_failure_keeps_the_data(lab: &Lab) {
     until("the page", Duration::from_secs(180), || {
         let url = lab.output("url");
         let certificate = lab.output("ca_certificate");
-        let curl = std::process::Command::new("curl").args(["-sf", "--max-time", "10", "--cacert", &certificate, &url]).output();
+        let curl = std::process::Command::new("curl")
+            .args(["-sf", "--max-time", "10", "--cacert", &certificate, &url])
+            .output();
         curl.is_ok_and(|output| output.status.success())
     });
     assert!(the_row_is_there(lab), "the row outlives the power failure");
