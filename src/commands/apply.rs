@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
 use super::keyring::Keyring;
-use super::project::{Project, desired, look, owner, provider};
+use super::project::{Project, desired, hang_up, look, owner, provider};
 use super::terminal::{color, confirm, tell};
 use super::{Failure, output};
 use crate::apply::event::Event;
@@ -45,7 +45,7 @@ pub async fn run(directory: &Path, args: &cli::Apply) -> Result<(), Failure> {
             return Err(Failure::Refused);
         }
         if plan.is_empty() {
-            close(session).await;
+            hang_up(session).await;
             break;
         }
         if !asked {
@@ -82,7 +82,7 @@ pub async fn run(directory: &Path, args: &cli::Apply) -> Result<(), Failure> {
             &stop,
         )
         .await; // acts
-        close(world.session.take()).await;
+        hang_up(world.session.take()).await;
         result?;
         output::record(&project, &mut state, &desired)?;
         keep.keep(&mut state)
@@ -103,13 +103,6 @@ pub async fn lock(store: &LocalStore, command: &str, args: &cli::Locking) -> Res
         tell(&format!("note: {left}; it goes on where that run stopped"));
     }
     Ok(lock)
-}
-
-/// Ends the connection in time for the process to end without leaving one behind.
-async fn close(session: Option<crate::remote::Session>) {
-    if let Some(session) = session {
-        session.close().await;
-    }
 }
 
 /// Writes the state, for as long as the lock is ours.

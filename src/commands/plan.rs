@@ -5,7 +5,7 @@ use std::path::Path;
 use super::Failure;
 use super::apply::waiting;
 use super::keyring::Keyring;
-use super::project::{Project, desired, look, provider};
+use super::project::{Project, desired, hang_up, look, provider};
 use super::terminal::print;
 use crate::cli;
 use crate::plan::{Allowed, plan, render_plan};
@@ -19,9 +19,7 @@ pub async fn run(directory: &Path, args: &cli::Plan) -> Result<(), Failure> {
     let desired = desired(&sources, &keyring, &state)?;
     let (observed, session) = look(&provider()?, &state, &keyring, &waiting).await?;
     let plan = plan(&desired, &state, &observed, Allowed::default());
-    if let Some(session) = session {
-        session.close().await;
-    }
+    hang_up(session).await;
     let color = std::io::IsTerminal::is_terminal(&std::io::stdout()) && super::terminal::color();
     print(&render_plan(&plan, color))?;
     match (args.detailed_exitcode, plan.is_empty()) {

@@ -127,3 +127,14 @@ pub async fn look(
     )
     .await?)
 }
+
+/// Ends the connection, so that the process leaves none behind. With `PROVISION_STATS` set, says what it was used for
+/// (`make bench` counts round trips with it).
+pub async fn hang_up(session: Option<Session>) {
+    let Some(session) = session else { return };
+    let counts = session.count();
+    session.close().await;
+    if std::env::var_os("PROVISION_STATS").is_some() {
+        super::terminal::tell(&format!("stats: {} ssh connection, {} commands", counts.connections, counts.commands));
+    }
+}

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::Failure;
 use super::apply::waiting;
 use super::keyring::Keyring;
-use super::project::{Project, desired, look, provider};
+use super::project::{Project, desired, hang_up, look, provider};
 use super::terminal::print;
 use crate::cli;
 use crate::desired::Desired;
@@ -77,9 +77,7 @@ pub async fn run(directory: &Path, args: &cli::Status) -> Result<(), Failure> {
         Some(session) => crate::observe::certificates::read(session, &waiting).await?,
         None => Vec::new(),
     };
-    if let Some(session) = session {
-        session.close().await;
-    }
+    hang_up(session).await;
     let report = report(&desired, &observed, &certificates);
     if args.json {
         let text =
