@@ -95,7 +95,7 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, host: Host, p
                 drift(name, "edited or removed on the host", "as converged");
             }
         }
-        if !probe.networks.iter().any(|name| *name == desired.network) {
+        if !probe.networks.contains(&desired.network) {
             drift("network", "missing", &desired.network);
         }
     }
