@@ -95,6 +95,18 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, host: Host, p
                 drift(name, "edited or removed on the host", "as converged");
             }
         }
+        if let Some(gib) = desired.instance.spec.volume_gib {
+            let bytes = probe
+                .disk
+                .iter()
+                .find(|disk| disk.mount == "/data")
+                .map(|disk| disk.total_bytes);
+            // A file system keeps a few per cent of its volume for itself.
+            if bytes.is_none_or(|bytes| bytes < u64::from(gib) * (1 << 30) / 10 * 9) {
+                let old = bytes.map_or("not mounted".to_owned(), |bytes| format!("{} GiB", bytes >> 30));
+                drift("data volume", &old, &format!("{gib} GiB"));
+            }
+        }
         if !probe.networks.contains(&desired.network) {
             drift("network", "missing", &desired.network);
         }

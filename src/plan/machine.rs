@@ -73,17 +73,16 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, allowed: Allo
         facts: facts.clone(),
     };
 
-    let record = state.record(&address);
-    let (Some(record), Some(instance)) = (
-        record.filter(|record| record.status == Status::Present),
-        &observed.instance,
-    ) else {
-        if record.is_some_and(|record| record.status == Status::Present) {
-            plan.notes
-                .push("the machine that the state knows is gone; a new one is made".into());
+    let (record, instance) = match (state.record(&address), &observed.instance) {
+        (Some(record), Some(instance)) if record.status != Status::Intended => (record, instance),
+        (record, _) => {
+            if record.is_some_and(|record| record.status == Status::Present) {
+                plan.notes
+                    .push("the machine that the state knows is gone; a new one is made".into());
+            }
+            plan.steps.push(step(Change::Create { shown: shown(&wanted) }, create));
+            return Host::New;
         }
-        plan.steps.push(step(Change::Create { shown: shown(&wanted) }, create));
-        return Host::New;
     };
 
     if record.attributes.get(FIRST_BOOT) != wanted.get(FIRST_BOOT) {
@@ -92,6 +91,9 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, allowed: Allo
     }
     let differences = differences(&record.attributes, &wanted);
     let mut reasons = Vec::new();
+    if record.status == Status::Removing {
+        reasons.push("an earlier run began to remove it".to_owned());
+    }
     for difference in &differences {
         match course(
             &difference.subject,
