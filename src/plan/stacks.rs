@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::machine::Host;
 use super::{Action, Change, Difference, Origin, Plan, Release, Step};
-use crate::desired::{Body, Desired, DesiredService, DesiredStack};
+use crate::desired::{Body, Desired, DesiredService, DesiredStack, normal_image};
 use crate::names::{Address, Digest, StackName};
 use crate::observe::Observed;
 use crate::remote::probe::{Container, Probe};
@@ -258,11 +258,11 @@ fn files(desired: &Desired, stack: &DesiredStack, changed: bool, probe: &Probe) 
 }
 
 fn image_id<'a>(probe: &'a Probe, reference: &str) -> Option<&'a String> {
-    let tagged = |tag: &String| tag == reference || tag.strip_prefix("docker.io/library/") == Some(reference);
+    let wanted = normal_image(reference);
     probe
         .images
         .iter()
-        .find(|image| image.tags.iter().any(tagged))
+        .find(|image| image.tags.iter().any(|tag| normal_image(tag) == wanted))
         .map(|image| &image.id)
 }
 
