@@ -115,7 +115,9 @@ fn one(
     if let Some(probe) = probe {
         differences.extend(files(desired, stack, changed, probe));
         differences.extend(images(stack, record, probe));
-        differences.extend(containers(stack, probe, &mut plan.notes));
+        let seen = containers(stack, probe, &mut plan.notes);
+        // What the files ask for anew cannot be there yet: that is no drift.
+        differences.extend(seen.into_iter().filter(|_| !changed));
     }
     if differences.is_empty() {
         return;
@@ -320,10 +322,10 @@ fn containers(stack: &DesiredStack, probe: &Probe, notes: &mut Vec<String>) -> V
                     container.name, container.name
                 ));
             }
-            let tag = service
-                .image
-                .as_deref()
-                .and_then(|reference| image_id(probe, reference));
+            let tag = service.image.as_deref().and_then(|reference| {
+                let archive = stack.archives.get(reference).map(|archive| &archive.image_id);
+                archive.or_else(|| image_id(probe, reference))
+            });
             if let Some(tag) = tag
                 && *tag != container.image
             {
