@@ -9,9 +9,17 @@ mod stacks;
 use crate::fixture::{Lab, Run};
 use crate::plan::{Allowed, Plan, render_plan};
 
-/// What a person reads; no secret may be in it, nor in the plan itself.
+/// What a person reads, without the digests of files that change often; no secret may be in it, nor in the plan itself.
 fn shown(plan: &Plan) -> String {
-    let text = render_plan(plan, false);
+    let mut text = render_plan(plan, false);
+    let scripts = plan.steps.iter().filter_map(|step| step.attributes.get("script"));
+    for script in scripts {
+        text = text.replace(&script[..12], "SCRIPT");
+    }
+    for (index, _) in text.clone().match_indices("provision.files: ") {
+        let start = index + "provision.files: ".len();
+        text.replace_range(start..start + 12, "(12 digits).");
+    }
     assert!(!text.contains("5ecret"), "{text}");
     assert!(!format!("{plan:?}").contains("5ecret"));
     text
@@ -60,7 +68,7 @@ fn everything_is_made_in_order() {
     + host.identity
         host key  made on the host, replaces the one of the first boot
     + host.base
-        script  5029f4cb0ea5 (first boot, Docker, firewall, sshd, updates)
+        script  SCRIPT (first boot, Docker, firewall, sshd, updates)
     + stack.postgres
         databases  postgres:17 (job)
         postgres   postgres:17

@@ -128,7 +128,7 @@ fn another_image_replaces_the_machine_and_keeps_the_data_volume() {
     + host.identity
         host key  made on the host, replaces the one of the first boot
     + host.base
-        script  5029f4cb0ea5 (first boot, Docker, firewall, sshd, updates)
+        script  SCRIPT (first boot, Docker, firewall, sshd, updates)
     + stack.postgres
         databases  postgres:17 (job)
         postgres   postgres:17
