@@ -16,6 +16,8 @@ pub mod cli;
 pub mod commands;
 pub mod desired;
 pub mod environment;
+#[cfg(test)]
+mod fixture;
 pub mod names;
 pub mod note;
 pub mod observe;

@@ -1,7 +1,7 @@
 //! The state while a step works on it: what a step must not forget is recorded at once, not at its end.
 
 use crate::names::Address;
-use crate::state::{State, Status};
+use crate::state::State;
 
 use super::ActError;
 
@@ -41,27 +41,6 @@ impl<'a> Ledger<'a> {
     pub fn fact(&mut self, name: &str, value: impl Into<String>) -> Result<(), ActError> {
         if let Some(record) = self.state.resources.get_mut(self.address) {
             record.facts.insert(name.to_owned(), value.into());
-        }
-        self.keep.keep(self.state).map_err(ActError::Keep)
-    }
-
-    /// Records that what is there is being taken away before its successor is made: a run that is cut off in between must
-    /// not take the old one for the new.
-    ///
-    /// # Errors
-    /// When the state cannot be written.
-    pub fn removing(&mut self) -> Result<(), ActError> {
-        self.state.removing(self.address, jiff::Timestamp::now());
-        self.keep.keep(self.state).map_err(ActError::Keep)
-    }
-
-    /// Records that the old one is gone and the new one is being made.
-    ///
-    /// # Errors
-    /// When the state cannot be written.
-    pub fn removed(&mut self) -> Result<(), ActError> {
-        if let Some(record) = self.state.resources.get_mut(self.address) {
-            record.status = Status::Intended;
         }
         self.keep.keep(self.state).map_err(ActError::Keep)
     }

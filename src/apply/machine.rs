@@ -1,6 +1,6 @@
 //! Steps of the machine layer.
 
-use super::{ActError, Ledger, Outcome, RealWorld};
+use super::{ActError, Outcome, RealWorld};
 use crate::note::Say;
 use crate::provider::{Instance, InstanceSpec};
 use crate::render::Rendered;
@@ -46,15 +46,12 @@ impl RealWorld<'_> {
         &mut self,
         spec: &InstanceSpec,
         user_data: &Rendered,
-        ledger: &mut Ledger<'_>,
         say: Say<'_>,
     ) -> Result<Outcome, ActError> {
         self.hang_up().await;
-        ledger.removing()?;
         self.provider
             .destroy(self.owner, spec.volume_gib.is_some(), say)
             .await?;
-        ledger.removed()?;
         self.create_instance(spec, user_data, say).await
     }
 

@@ -75,12 +75,13 @@ pub async fn apply(
     });
     let mut done = 0;
     let mut result = Ok(());
-    for step in &plan.steps {
+    for (index, step) in plan.steps.iter().enumerate() {
         if *stop.borrow() {
             result = Err(ApplyError::Interrupted { address: None });
             break;
         }
-        result = take(step, state, keep, world, events, stop).await;
+        let later = plan.steps.get(index + 1..).unwrap_or_default();
+        result = take(step, later, state, keep, world, events, stop).await;
         if result.is_err() {
             break;
         }
@@ -94,8 +95,48 @@ pub async fn apply(
     result
 }
 
+/// One step, with its beginning and its end told.
 async fn take(
     step: &Step,
+    later: &[Step],
+    state: &mut State,
+    keep: &mut dyn Keep,
+    world: &mut impl World,
+    events: &(dyn Fn(Event) + Send + Sync),
+    stop: &watch::Receiver<bool>,
+) -> Result<(), ApplyError> {
+    let address = step.address.clone();
+    let begun = Instant::now();
+    events(Event::StepStarted {
+        address: address.clone(),
+        title: title(step),
+    });
+    let result = work(step, later, state, keep, world, events, stop).await;
+    events(match &result {
+        Ok(()) => Event::StepFinished {
+            address,
+            millis: millis(begun),
+        },
+        Err(ApplyError::Step { why, .. }) => Event::StepFailed {
+            address,
+            message: why.to_string(),
+        },
+        Err(ApplyError::Interrupted { .. }) => Event::StepFailed {
+            address,
+            message: "interrupted".to_owned(),
+        },
+        Err(error @ ApplyError::Keep(_)) => Event::StepFailed {
+            address,
+            message: error.to_string(),
+        },
+    });
+    result
+}
+
+/// Intent, act, record.
+async fn work(
+    step: &Step,
+    later: &[Step],
     state: &mut State,
     keep: &mut dyn Keep,
     world: &mut impl World,
@@ -103,18 +144,16 @@ async fn take(
     stop: &watch::Receiver<bool>,
 ) -> Result<(), ApplyError> {
     let address = &step.address;
-    let begun = Instant::now();
-    events(Event::StepStarted {
-        address: address.clone(),
-        title: title(step),
-    });
-
-    match step.change {
-        Change::Delete { .. } => state.removing(address, Timestamp::now()),
-        Change::Create { .. } | Change::Update { .. } | Change::Replace { .. } => {
-            state.intend(address, step.attributes.clone(), Timestamp::now());
-            if let Some(record) = state.resources.get_mut(address) {
-                record.facts.clone_from(&step.facts);
+    intend(step, state);
+    if matches!(
+        step.action,
+        Action::CreateInstance { .. } | Action::ReplaceInstance { .. }
+    ) {
+        // What is recorded of the host is about to be true of another machine: a run that is cut off in between must not
+        // take it for what is on the new one.
+        for step in later {
+            if state.record(&step.address).is_some() {
+                intend(step, state);
             }
         }
     }
@@ -126,43 +165,38 @@ async fn take(
     let acted = tokio::select! {
         biased;
         acted = world.act(step, &mut ledger, &say) => acted,
-        () = stopped(&mut stop) => {
-            let message = "interrupted".to_owned();
-            events(Event::StepFailed { address: address.clone(), message });
-            return Err(ApplyError::Interrupted { address: Some(address.clone()) });
-        }
+        () = stopped(&mut stop) => return Err(ApplyError::Interrupted { address: Some(address.clone()) }),
     };
-    match acted {
-        Ok(outcome) => {
-            match step.change {
-                Change::Delete { .. } => {
-                    state.remove(address);
-                }
-                Change::Create { .. } | Change::Update { .. } | Change::Replace { .. } => {
-                    let before = state.record(address);
-                    let id = outcome.id.or_else(|| before.and_then(|record| record.id.clone()));
-                    let mut facts = before.map(|record| record.facts.clone()).unwrap_or_default();
-                    facts.extend(outcome.facts);
-                    let attributes = outcome.attributes.unwrap_or_else(|| step.attributes.clone());
-                    state.present(address, id, attributes, facts, Timestamp::now());
-                }
-            }
-            keep.keep(state)?;
-            events(Event::StepFinished {
-                address: address.clone(),
-                millis: millis(begun),
-            });
-            Ok(())
+    let outcome = acted.map_err(|why| ApplyError::Step {
+        address: address.clone(),
+        why: Box::new(why),
+    })?;
+    match step.change {
+        Change::Delete { .. } => {
+            state.remove(address);
         }
-        Err(why) => {
-            events(Event::StepFailed {
-                address: address.clone(),
-                message: why.to_string(),
-            });
-            Err(ApplyError::Step {
-                address: address.clone(),
-                why: Box::new(why),
-            })
+        Change::Create { .. } | Change::Update { .. } | Change::Replace { .. } => {
+            let before = state.record(address);
+            let id = outcome.id.or_else(|| before.and_then(|record| record.id.clone()));
+            let mut facts = before.map(|record| record.facts.clone()).unwrap_or_default();
+            facts.extend(outcome.facts);
+            let attributes = outcome.attributes.unwrap_or_else(|| step.attributes.clone());
+            state.present(address, id, attributes, facts, Timestamp::now());
+        }
+    }
+    keep.keep(state)?;
+    Ok(())
+}
+
+/// Records that a step begins.
+fn intend(step: &Step, state: &mut State) {
+    match step.change {
+        Change::Delete { .. } => state.removing(&step.address, Timestamp::now()),
+        Change::Create { .. } | Change::Update { .. } | Change::Replace { .. } => {
+            state.intend(&step.address, step.attributes.clone(), Timestamp::now());
+            if let Some(record) = state.resources.get_mut(&step.address) {
+                record.facts.clone_from(&step.facts);
+            }
         }
     }
 }

@@ -60,7 +60,7 @@ impl World for RealWorld<'_> {
             Action::CreateInstance { spec, user_data } => self.create_instance(spec, user_data, say).await,
             Action::StartInstance => self.start_instance(say).await,
             Action::ResizeInstance { spec } => self.resize_instance(spec, say).await,
-            Action::ReplaceInstance { spec, user_data } => self.replace_instance(spec, user_data, ledger, say).await,
+            Action::ReplaceInstance { spec, user_data } => self.replace_instance(spec, user_data, say).await,
             Action::DestroyInstance { keep_volume } => self.destroy_instance(*keep_volume, say).await,
             Action::RotateHostKey => self.rotate_host_key(say).await,
             Action::Converge { script, unless_done } => self.converge(script, *unless_done, say).await,

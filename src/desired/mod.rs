@@ -17,6 +17,8 @@ pub use model::{
     Jobs, instance_attributes,
 };
 
+pub use crate::environment::image::normal as normal_image;
+
 use crate::environment::Sources;
 use crate::environment::diagnostic::{Problem, Problems, Source};
 use crate::environment::model::{Machine, Text};

@@ -4,6 +4,7 @@ pub mod certificates;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::note::Say;
@@ -12,7 +13,7 @@ use crate::remote::probe::{Probe, ProbeError};
 use crate::remote::{ConnectPolicy, Session, SessionError, Target};
 
 /// Everything that was observed.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Observed {
     /// The machine; none when there is none.
     pub instance: Option<Instance>,
@@ -21,7 +22,8 @@ pub struct Observed {
 }
 
 /// What is known of the host.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Host {
     /// There is no machine, or none that was ever set up: nothing to look at.
     NotYet,

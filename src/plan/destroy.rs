@@ -4,7 +4,8 @@ use super::{Action, Change, Plan, Step};
 use crate::names::Address;
 use crate::state::State;
 
-/// Plans the removal of everything the state knows, in reverse order. What is on the machine goes with the machine.
+/// Plans the removal of everything the state knows: the machine first, then, in reverse order, the records of what went with
+/// it. A destroy that is cut off has forgotten nothing that is still there, such as which jobs must not run again.
 pub fn plan_destroy(state: &State, protect: bool, keep_volume: bool) -> Plan {
     let mut steps: Vec<Step> = state
         .resources
@@ -34,9 +35,11 @@ pub fn plan_destroy(state: &State, protect: bool, keep_volume: bool) -> Plan {
             }
         })
         .collect();
+    // Stable: all others stay in reverse order.
+    steps.sort_by_key(|step| step.address != Address::MachineInstance);
     if !state.resources.contains_key(&Address::MachineInstance) {
         // The state may have been lost between the call and its record: the provider is asked by owner all the same.
-        steps.push(Step {
+        let machine = Step {
             address: Address::MachineInstance,
             change: Change::Delete {
                 shown: vec![("machine".into(), "if there is one".into())],
@@ -44,7 +47,8 @@ pub fn plan_destroy(state: &State, protect: bool, keep_volume: bool) -> Plan {
             action: Action::DestroyInstance { keep_volume },
             attributes: Default::default(),
             facts: Default::default(),
-        });
+        };
+        steps.insert(0, machine);
     }
     let refusals = if protect {
         vec!["the environment is protected: set protect = false in its file first".into()]

@@ -10,6 +10,9 @@ use crate::observe::Observed;
 use crate::remote::probe::Base;
 use crate::state::{Record, State, Status};
 
+/// The attribute that records for which size of the data volume the script ran: it grows the file system on it.
+const VOLUME: &str = "volume_gib";
+
 /// Plans what is below the stacks.
 pub fn plan(desired: &Desired, state: &State, observed: &Observed, host: Host, plan: &mut Plan) {
     let present = |address: &Address| -> Option<&Record> {
@@ -34,12 +37,21 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, host: Host, p
     }
 
     let digest = desired.base.digest();
-    let attributes = BTreeMap::from([("script".to_owned(), digest.to_string())]);
+    let mut attributes = BTreeMap::from([("script".to_owned(), digest.to_string())]);
+    if let Some(gib) = desired.instance.spec.volume_gib {
+        attributes.insert(VOLUME.to_owned(), gib.to_string());
+    }
     let converge = |unless_done| Action::Converge {
         script: desired.base.script.clone(),
         unless_done,
     };
     let Some(record) = present(&Address::HostBase) else {
+        // What was found after an earlier run stays known: a repair that was cut off must not take what somebody else wrote
+        // for the script's own work.
+        let facts = match state.record(&Address::HostBase) {
+            Some(record) if host == Host::Stays => record.facts.clone(),
+            _ => BTreeMap::new(),
+        };
         plan.steps.push(Step {
             address: Address::HostBase,
             change: Change::Create {
@@ -48,9 +60,9 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, host: Host, p
                     format!("{} (first boot, Docker, firewall, sshd, updates)", digest.short()),
                 )],
             },
-            action: converge(true),
+            action: converge(facts.is_empty()),
             attributes,
-            facts: BTreeMap::new(),
+            facts,
         });
         return;
     };
@@ -62,6 +74,14 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, host: Host, p
             subject: "script".into(),
             old: recorded.map(|text| text.chars().take(12).collect()),
             new: Some(format!("{} (converged over SSH)", digest.short())),
+            origin: Origin::Files,
+        });
+    }
+    if record.attributes.get(VOLUME) != attributes.get(VOLUME) {
+        differences.push(Difference {
+            subject: "file system of the data volume".into(),
+            old: record.attributes.get(VOLUME).map(|gib| format!("{gib} GiB")),
+            new: attributes.get(VOLUME).map(|gib| format!("{gib} GiB")),
             origin: Origin::Files,
         });
     }
@@ -95,19 +115,7 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, host: Host, p
                 drift(name, "edited or removed on the host", "as converged");
             }
         }
-        if let Some(gib) = desired.instance.spec.volume_gib {
-            let bytes = probe
-                .disk
-                .iter()
-                .find(|disk| disk.mount == "/data")
-                .map(|disk| disk.total_bytes);
-            // A file system keeps a few per cent of its volume for itself.
-            if bytes.is_none_or(|bytes| bytes < u64::from(gib) * (1 << 30) / 10 * 9) {
-                let old = bytes.map_or("not mounted".to_owned(), |bytes| format!("{} GiB", bytes >> 30));
-                drift("data volume", &old, &format!("{gib} GiB"));
-            }
-        }
-        if !probe.networks.contains(&desired.network) {
+        if probe.base.docker && !probe.networks.contains(&desired.network) {
             drift("network", "missing", &desired.network);
         }
     }

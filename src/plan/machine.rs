@@ -12,6 +12,9 @@ use crate::state::{State, Status};
 /// The attribute that records what only a first boot reads.
 const FIRST_BOOT: &str = "first_boot";
 
+/// What every provider tells of a machine that is there.
+const TOLD: [&str; 6] = ["acceleration", "cpus", "disk_gib", "image", "memory_mib", "volume_gib"];
+
 /// How a machine's attribute can change.
 enum Course {
     /// Stop, change, start.
@@ -73,27 +76,35 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, allowed: Allo
         facts: facts.clone(),
     };
 
-    let (record, instance) = match (state.record(&address), &observed.instance) {
-        (Some(record), Some(instance)) if record.status != Status::Intended => (record, instance),
-        (record, _) => {
-            if record.is_some_and(|record| record.status == Status::Present) {
-                plan.notes
-                    .push("the machine that the state knows is gone; a new one is made".into());
-            }
-            plan.steps.push(step(Change::Create { shown: shown(&wanted) }, create));
-            return Host::New;
+    let record = state.record(&address);
+    let (Some(record), Some(instance)) = (record, &observed.instance) else {
+        if record.is_some_and(|record| record.status == Status::Present) {
+            plan.notes
+                .push("the machine that the state knows is gone; a new one is made".into());
         }
+        plan.steps.push(step(Change::Create { shown: shown(&wanted) }, create));
+        // A making or replacement that was cut off has marked all that is recorded of the host, and said what stays true of
+        // the data; no other step leaves the host's identity unsettled.
+        let identity = state.record(&Address::HostIdentity).map(|record| record.status);
+        let begun = record.is_some_and(|record| record.status != Status::Present) && identity != Some(Status::Present);
+        return if begun { Host::NewWithOldData } else { Host::New };
     };
 
-    if record.attributes.get(FIRST_BOOT) != wanted.get(FIRST_BOOT) {
+    let settled = record.status == Status::Present;
+    // A step that was cut off may or may not have been carried out: then the provider knows what the machine is like, and
+    // the state only what was meant.
+    let mut attributes = record.attributes.clone();
+    if !settled {
+        let told = |name: &String| TOLD.contains(&name.as_str());
+        attributes.retain(|name, _| !told(name));
+        attributes.extend(instance.attributes.clone().into_iter().filter(|(name, _)| told(name)));
+    }
+    if settled && record.attributes.get(FIRST_BOOT) != wanted.get(FIRST_BOOT) {
         plan.notes
             .push("cloud-init's first-boot part changed: no effect on a machine that has booted already".into());
     }
-    let differences = differences(&record.attributes, &wanted);
+    let differences = differences(&attributes, &wanted);
     let mut reasons = Vec::new();
-    if record.status == Status::Removing {
-        reasons.push("an earlier run began to remove it".to_owned());
-    }
     for difference in &differences {
         match course(
             &difference.subject,
@@ -107,17 +118,21 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, allowed: Allo
     }
 
     if !reasons.is_empty() {
-        let keeps_data = record.attributes.contains_key("volume_gib") && wanted.contains_key("volume_gib");
+        let keeps_data = attributes.contains_key("volume_gib") && wanted.contains_key("volume_gib");
+        // The making of this very machine was never recorded, and so nothing was ever put on it.
+        let bare = record.id.is_none();
         let fate = if keeps_data {
             "the data volume is kept"
+        } else if bare {
+            "nothing is on it yet"
         } else {
             "ALL DATA ON ITS DISK IS LOST"
         };
-        if desired.protect {
+        if desired.protect && !bare {
             plan.refusals.push(format!(
                 "{address} would be replaced, and the environment is protected (protect = true)"
             ));
-        } else if !keeps_data && !allowed.data_loss {
+        } else if !keeps_data && !bare && !allowed.data_loss {
             plan.refusals.push(format!(
                 "{address} would be replaced and its data lives on its root disk: back it up, then add --allow-data-loss"
             ));
@@ -142,21 +157,32 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, allowed: Allo
                 spec: desired.instance.spec.clone(),
             },
         ));
+    } else if !settled && record.id.is_none() {
+        // It is there and was never recorded: making it goes on where it was cut off.
+        plan.steps.push(step(Change::Create { shown: shown(&wanted) }, create));
     } else if instance.power == Power::Off {
-        let difference = Difference {
-            subject: "power".into(),
-            old: Some("off".into()),
-            new: Some("on".into()),
-            origin: Origin::Outside,
-        };
         plan.steps.push(step(
-            Change::Update {
-                differences: vec![difference],
-            },
+            update("power", "off", "on", Origin::Outside),
+            Action::StartInstance,
+        ));
+    } else if !settled {
+        plan.steps.push(step(
+            update("interrupted step", "begun", "ended", Origin::Files),
             Action::StartInstance,
         ));
     }
     Host::Stays
+}
+
+fn update(subject: &str, old: &str, new: &str, origin: Origin) -> Change {
+    Change::Update {
+        differences: vec![Difference {
+            subject: subject.into(),
+            old: Some(old.into()),
+            new: Some(new.into()),
+            origin,
+        }],
+    }
 }
 
 fn shown(attributes: &BTreeMap<String, String>) -> Vec<(String, String)> {

@@ -17,8 +17,9 @@ pub use model::{Action, Change, Difference, Origin, Plan, Release, Step};
 pub use stacks::{RELEASE, STACKS, attributes, once_fact};
 
 use crate::desired::Desired;
+use crate::names::Address;
 use crate::observe::{Host, Observed};
-use crate::state::State;
+use crate::state::{State, Status};
 
 /// What the person allows beyond the ordinary.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -45,6 +46,17 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, allowed: Allo
         return plan;
     }
     host::plan(desired, state, observed, host, &mut plan);
+    let settled = |address| {
+        state
+            .record(&address)
+            .is_some_and(|record| record.status == Status::Present)
+    };
+    let silent = observed.host.probe().is_some_and(|probe| !probe.base.docker);
+    if host == machine::Host::Stays && silent && settled(Address::HostBase) {
+        // Nothing is known of containers and images, which is not to say that there are none.
+        plan.look_again = Some("Docker does not answer; the stacks are looked at once it does");
+        return plan;
+    }
     stacks::plan(desired, state, observed, host, &mut plan);
     plan
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::machine::Host;
 use super::{Action, Change, Difference, Origin, Plan, Release, Step};
-use crate::desired::{Body, Desired, DesiredService, DesiredStack};
+use crate::desired::{Body, Desired, DesiredService, DesiredStack, normal_image};
 use crate::names::{Address, Digest, StackName};
 use crate::observe::Observed;
 use crate::remote::probe::{Container, Probe};
@@ -124,7 +124,9 @@ fn one(
     if let Some(probe) = probe {
         differences.extend(files(desired, stack, changed, probe));
         differences.extend(images(stack, record, probe));
-        differences.extend(containers(stack, probe, &mut plan.notes));
+        let seen = containers(stack, probe, &mut plan.notes);
+        // What the files ask for anew cannot be there yet: that is no drift.
+        differences.extend(seen.into_iter().filter(|_| !changed));
     }
     if differences.is_empty() {
         return;
@@ -276,11 +278,11 @@ fn files(desired: &Desired, stack: &DesiredStack, changed: bool, probe: &Probe) 
 }
 
 fn image_id<'a>(probe: &'a Probe, reference: &str) -> Option<&'a String> {
-    let tagged = |tag: &String| tag == reference || tag.strip_prefix("docker.io/library/") == Some(reference);
+    let wanted = normal_image(reference);
     probe
         .images
         .iter()
-        .find(|image| image.tags.iter().any(tagged))
+        .find(|image| image.tags.iter().any(|tag| normal_image(tag) == wanted))
         .map(|image| &image.id)
 }
 
@@ -338,10 +340,10 @@ fn containers(stack: &DesiredStack, probe: &Probe, notes: &mut Vec<String>) -> V
                     container.name, container.name
                 ));
             }
-            let tag = service
-                .image
-                .as_deref()
-                .and_then(|reference| image_id(probe, reference));
+            let tag = service.image.as_deref().and_then(|reference| {
+                let archive = stack.archives.get(reference).map(|archive| &archive.image_id);
+                archive.or_else(|| image_id(probe, reference))
+            });
             if let Some(tag) = tag
                 && *tag != container.image
             {

@@ -1,0 +1,214 @@
+//! A run that is cut off anywhere, and the one after it.
+
+use crate::desired::instance_attributes;
+use crate::fixture::{Deed, Ended, Lab, Run, Write};
+use crate::plan::Allowed;
+
+const ALLOWED: Allowed = Allowed { data_loss: true };
+
+/// Something that is done to an environment, from a beginning.
+struct Story {
+    name: &'static str,
+    begin: fn() -> (Lab, Run),
+}
+
+/// Every kind of step is in one of these.
+const STORIES: [Story; 6] = [
+    Story {
+        name: "fresh",
+        begin: || (Lab::demo(), Run::new()),
+    },
+    Story {
+        name: "replaced, volume kept",
+        begin: || changed("debian-13.qcow2", "debian-14.qcow2"),
+    },
+    Story {
+        name: "replaced, data lost",
+        begin: || {
+            let lab = Lab::demo();
+            lab.change("[data]\nvolume_gib = 5\n", "");
+            let run = Run::settled(&lab);
+            lab.change("debian-13.qcow2", "debian-14.qcow2");
+            (lab, run)
+        },
+    },
+    Story {
+        name: "grown",
+        begin: || changed("volume_gib = 5", "volume_gib = 8\n[access]"),
+    },
+    Story {
+        name: "repaired",
+        begin: || {
+            let (lab, mut run) = changed("[stacks.postgres]", "[stacks.postgres]\n");
+            let host = run.world.host();
+            host.base.sshd = Some("e0".into());
+            host.containers.clear();
+            host.images.clear();
+            run.world.machine.as_mut().unwrap().power = crate::provider::Power::Off;
+            (lab, run)
+        },
+    },
+    Story {
+        name: "stack removed, another added, scripts changed",
+        begin: || {
+            let (lab, run) = changed("[stacks.demo]\n", "[stacks.shop]\npath = \"../shop\"\n");
+            lab.change("web:8000", "shop:80");
+            lab.change("[images]\n\"provision-demo:1\" = \"../demo.tar\"\n", "");
+            lab.change("[machine.local]", "network = \"inner\"\n[machine.local]");
+            lab.write(
+                "shop/compose.yaml",
+                "services:\n  shop:\n    image: shop:1\n  first:\n    image: shop:1\n",
+            );
+            lab.write("shop/stack.toml", "[jobs]\nonce = [\"first\"]\n");
+            (lab, run)
+        },
+    },
+];
+
+fn changed(old: &str, new: &str) -> (Lab, Run) {
+    let lab = Lab::demo();
+    let run = Run::settled(&lab);
+    lab.change(old, new);
+    (lab, run)
+}
+
+/// A story, how it begins, and how it ends when nobody disturbs it.
+fn told(story: &Story) -> (Lab, Run, Run) {
+    let (lab, begin) = (story.begin)();
+    let mut run = begin.clone();
+    run.settle_allowing(&lab, ALLOWED);
+    (lab, begin, run)
+}
+
+/// Runs again after a cut and compares with the run that nobody disturbed.
+fn recovers(story: &Story, at: &str, lab: &Lab, run: &mut Run, expected: &Run, twice_at_most: bool) {
+    let before = run.state.resources.len();
+    run.settle_allowing(lab, ALLOWED);
+    let context = format!("{}, {at}, {before} records", story.name);
+    assert_eq!(run.world.machine, expected.world.machine, "{context}");
+    assert_eq!(run.world.kept_volume, expected.world.kept_volume, "{context}");
+    assert_eq!(run.world.pinned, expected.world.pinned, "{context}");
+    assert_eq!(run.records(), expected.records(), "{context}");
+    assert_eq!(
+        run.world.count(&Deed::Made),
+        expected.world.count(&Deed::Made),
+        "{context}"
+    );
+    for job in ["demo.seed", "shop.first"] {
+        let job = Deed::Job(job.to_owned());
+        let (ran, wanted) = (run.world.count(&job), expected.world.count(&job));
+        let most = if twice_at_most && wanted > 0 {
+            wanted + 1
+        } else {
+            wanted
+        };
+        assert!((wanted..=most).contains(&ran), "{context}: {job:?} ran {ran} times");
+    }
+}
+
+#[test]
+fn a_step_that_fails_or_is_killed_at_any_point_is_made_good_by_the_next_run() {
+    for story in &STORIES {
+        let (lab, begin, expected) = told(story);
+        assert!(expected.world.points > 1, "{}", story.name);
+        for point in 1..=expected.world.points {
+            let mut run = begin.clone();
+            run.world.broken_at = Some(point);
+            let Ended::Cut(error) = run.apply(&lab, ALLOWED) else {
+                panic!("{}: nothing broke at {point}", story.name);
+            };
+            let why = std::error::Error::source(&error).unwrap().to_string();
+            // Between the end of a job for once and its entry, the ledger cannot know.
+            let unsure = why == "injected: a job ran";
+            recovers(story, &format!("{error}: {why}"), &lab, &mut run, &expected, unsure);
+        }
+    }
+}
+
+#[test]
+fn a_run_that_is_killed_before_or_after_any_write_of_the_state_is_made_good_by_the_next() {
+    for story in &STORIES {
+        let (lab, begin, expected) = told(story);
+        for write in 1..=expected.writes {
+            for write in [Write::Not(write), Write::Last(write)] {
+                let mut run = begin.clone();
+                run.write = write;
+                assert!(
+                    matches!(run.apply(&lab, ALLOWED), Ended::Cut(_)),
+                    "{}: {write:?}",
+                    story.name
+                );
+                let unsure = matches!(write, Write::Not(_));
+                recovers(story, &format!("{write:?}"), &lab, &mut run, &expected, unsure);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_state_that_cannot_be_written_stops_before_anything_is_done() {
+    for story in &STORIES {
+        let (lab, mut run) = (story.begin)();
+        (run.writes, run.write) = (0, Write::Not(1));
+        let (machine, deeds) = (run.world.machine.clone(), run.world.deeds.clone());
+        let Ended::Cut(error) = run.apply(&lab, ALLOWED) else {
+            panic!("{}", story.name);
+        };
+        assert_eq!(error.to_string(), "failed to record what was done");
+        assert_eq!((run.world.machine, run.world.deeds), (machine, deeds), "{}", story.name);
+    }
+}
+
+#[test]
+fn a_destroy_that_is_cut_off_anywhere_is_made_good_by_the_next() {
+    for keep_volume in [false, true] {
+        let lab = Lab::demo();
+        let whole = Run::settled(&lab);
+        let mut run = whole.clone();
+        assert!(matches!(run.destroy(keep_volume), Ended::Done));
+        assert!(run.state.resources.is_empty() && run.world.machine.is_none());
+        assert_eq!(run.world.kept_volume.is_some(), keep_volume);
+        let (points, writes) = (run.world.points, run.writes);
+        let cuts = (1..=points)
+            .map(|point| (Some(point), Write::All))
+            .chain((1..=writes).flat_map(|n| [(None, Write::Not(n)), (None, Write::Last(n))]));
+        for (point, write) in cuts {
+            let mut run = whole.clone();
+            (run.world.broken_at, run.write) = (point, write);
+            assert!(matches!(run.destroy(keep_volume), Ended::Cut(_)));
+            (run.world.broken_at, run.write) = (None, Write::All);
+            let mut other = run.clone();
+            assert!(matches!(run.destroy(keep_volume), Ended::Done), "{point:?} {write:?}");
+            assert!(run.state.resources.is_empty() && run.world.machine.is_none());
+            assert_eq!(run.world.kept_volume.is_some(), keep_volume);
+            // Or the person thinks better of it: whatever is left of the data is not seeded again.
+            let data_left = other.world.machine.is_some();
+            other.settle(&lab);
+            let seeds = usize::from(!data_left);
+            assert_eq!(
+                other.world.count(&Deed::Job("demo.seed".into())),
+                seeds,
+                "{point:?} {write:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_machine_whose_record_was_lost_is_destroyed_all_the_same() {
+    let lab = Lab::demo();
+    let mut run = Run::settled(&lab);
+    run.state.resources.clear();
+    assert!(matches!(run.destroy(false), Ended::Done));
+    assert!(run.world.machine.is_none());
+}
+
+#[test]
+fn the_new_machine_is_the_one_that_was_asked_for() {
+    let (lab, _, run) = told(&STORIES[1]);
+    let machine = run.world.machine.unwrap();
+    assert_eq!(
+        instance_attributes(&machine.spec),
+        instance_attributes(&lab.desired(None).instance.spec)
+    );
+}

@@ -1,0 +1,131 @@
+//! Random histories: whatever was edited, applied and cut off on the way, the end is that of one clean apply.
+
+use proptest::prelude::*;
+
+use crate::fixture::{DEMO, Ended, Lab, Run, Write};
+use crate::plan::Allowed;
+
+const ALLOWED: Allowed = Allowed { data_loss: true };
+
+/// What a person's files say.
+#[derive(Debug, Clone, Copy, Default)]
+struct Files {
+    shop: bool,
+    scale: u8,
+    route: bool,
+    cpus: u8,
+    image: u8,
+    network: bool,
+}
+
+/// One thing that happens.
+#[derive(Debug, Clone)]
+enum Happening {
+    Edited(Files),
+    Applied,
+    CutAt(usize),
+    KilledAt(usize, bool),
+    Drifted(u8),
+}
+
+impl Files {
+    fn write(self, lab: &Lab) {
+        let mut text = DEMO.replace(
+            "[machine.local]",
+            &format!("[machine.local]\ncpus = {}", 2 + u32::from(self.cpus)),
+        );
+        text = text.replace("debian-13", &format!("debian-{}", 13 + u32::from(self.image)));
+        text = text.replace(
+            "[stacks.demo]",
+            &format!("[stacks.demo]\nscale = {{ web = {} }}", self.scale),
+        );
+        if self.route {
+            text = text.replace("\"/\" =", "\"/api/*\" = \"web:8000\"\n\"/\" =");
+        }
+        if self.shop {
+            text = text.replace("[routes]", "[stacks.shop]\npath = \"../shop\"\n\n[routes]");
+        }
+        if self.network {
+            text = format!("network = \"inner\"\n{text}");
+        }
+        lab.write("environments/demo.toml", &text);
+        lab.write("shop/compose.yaml", "services:\n  shop:\n    image: shop:1\n");
+    }
+}
+
+fn files() -> impl Strategy<Value = Files> {
+    (any::<bool>(), 0_u8..3, any::<bool>(), 0_u8..2, 0_u8..2, any::<bool>()).prop_map(
+        |(shop, scale, route, cpus, image, network)| Files {
+            shop,
+            scale,
+            route,
+            cpus,
+            image,
+            network,
+        },
+    )
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        2 => files().prop_map(Happening::Edited),
+        1 => Just(Happening::Applied),
+        3 => (1_usize..30).prop_map(Happening::CutAt),
+        3 => (1_usize..12, any::<bool>()).prop_map(|(at, written)| Happening::KilledAt(at, written)),
+        1 => (0_u8..4).prop_map(Happening::Drifted),
+    ]
+}
+
+fn drift(run: &mut Run, kind: u8) {
+    let Some(machine) = &mut run.world.machine else { return };
+    match kind {
+        0 => machine.power = crate::provider::Power::Off,
+        1 => machine.probe.containers.truncate(1),
+        2 => machine.probe.base.sshd = machine.probe.base.sshd.as_ref().map(|_| "e0".to_owned()),
+        _ => machine.probe.files.clear(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_history_ends_like_one_clean_apply(happenings in proptest::collection::vec(happening(), 0..10), last in files()) {
+        let lab = Lab::demo();
+        let mut run = Run::new();
+        for happening in happenings.into_iter().chain([Happening::Edited(last)]) {
+            (run.writes, run.write) = (0, Write::All);
+            (run.world.points, run.world.broken_at) = (0, None);
+            match happening {
+                Happening::Edited(files) => {
+                    files.write(&lab);
+                    continue;
+                }
+                Happening::Drifted(kind) => {
+                    drift(&mut run, kind);
+                    continue;
+                }
+                Happening::Applied => {}
+                Happening::CutAt(point) => run.world.broken_at = Some(point),
+                Happening::KilledAt(write, true) => run.write = Write::Last(write),
+                Happening::KilledAt(write, false) => run.write = Write::Not(write),
+            }
+            let ended = run.apply(&lab, ALLOWED);
+            prop_assert!(!matches!(ended, Ended::Refused(_)), "{ended:?}");
+        }
+        run.settle_allowing(&lab, ALLOWED);
+
+        let mut clean = Run::new();
+        clean.settle(&lab);
+        let comparable = |run: &Run| {
+            let mut machine = run.world.machine.clone().unwrap();
+            // Volumes and pulled images of what was there before stay.
+            machine.probe.volumes.clear();
+            machine.probe.images.clear();
+            machine.probe.networks.retain(|network| *network == lab.desired(None).network);
+            machine
+        };
+        prop_assert_eq!(comparable(&run), comparable(&clean));
+        prop_assert_eq!(run.records(), clean.records());
+    }
+}

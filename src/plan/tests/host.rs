@@ -1,0 +1,81 @@
+//! The host layer.
+
+use insta::assert_snapshot;
+
+use super::{demo, settle};
+use crate::plan::Action;
+
+#[test]
+fn a_changed_script_is_converged_over_ssh() {
+    let (lab, mut run) = demo();
+    lab.change("[machine.local]", "network = \"inner\"\n\n[machine.local]");
+    let before = run.state.resources[&crate::names::Address::HostBase].attributes["script"].clone();
+    let text = settle(&mut run, &lab).replace(&before[..12], "BEFORE");
+    let lines: Vec<&str> = text.lines().take(3).collect();
+    assert_snapshot!(lines.join("\n"), @r"
+    ~ host.base
+        script: BEFORE → SCRIPT (converged over SSH)
+        network (drift): missing → inner
+    ");
+}
+
+#[test]
+fn a_firewall_that_is_not_loaded_is_drift() {
+    let (lab, mut run) = demo();
+    run.world.host().base.firewall_live = false;
+    assert_snapshot!(settle(&mut run, &lab), @r"
+    ~ host.base
+        firewall (drift): not loaded → loaded
+    demo: 0 to add, 1 to change, 0 to replace, 0 to remove.
+    ");
+}
+
+#[test]
+fn a_docker_that_does_not_answer_is_drift() {
+    let (lab, mut run) = demo();
+    let probe = run.world.host();
+    probe.base.docker = false;
+    // Without its daemon nothing is known of Docker's things.
+    (probe.containers, probe.images, probe.networks) = (vec![], vec![], vec![]);
+    assert_snapshot!(settle(&mut run, &lab), @r"
+    ~ host.base
+        docker (drift): does not answer → running
+    note: Docker does not answer; the stacks are looked at once it does
+    demo: 0 to add, 1 to change, 0 to replace, 0 to remove.
+    ");
+}
+
+#[test]
+fn a_missing_network_is_drift() {
+    let (lab, mut run) = demo();
+    run.world.host().networks.clear();
+    assert_snapshot!(settle(&mut run, &lab), @r"
+    ~ host.base
+        network (drift): missing → provision
+    demo: 0 to add, 1 to change, 0 to replace, 0 to remove.
+    ");
+}
+
+#[test]
+fn edited_settings_of_sshd_are_drift() {
+    let (lab, mut run) = demo();
+    run.world.host().base.sshd = Some("e0".into());
+    run.world.host().base.firewall_script = None;
+    let step = run.plan(&lab).steps.remove(0);
+    assert!(matches!(step.action, Action::Converge { unless_done: false, .. }));
+    assert_snapshot!(settle(&mut run, &lab), @r"
+    ~ host.base
+        sshd (drift): edited or removed on the host → as converged
+        firewall script (drift): edited or removed on the host → as converged
+    demo: 0 to add, 1 to change, 0 to replace, 0 to remove.
+    ");
+    assert_eq!(run.world.host().base.sshd.as_deref(), Some("5d"));
+}
+
+#[test]
+fn a_host_that_lost_its_sentinel_is_converged() {
+    let (lab, mut run) = demo();
+    run.world.host().converged = None;
+    let text = settle(&mut run, &lab);
+    assert!(text.contains("converged (drift): never → "), "{text}");
+}
