@@ -4,11 +4,11 @@
 #[path = "messages/project.rs"]
 mod project;
 
+#[path = "messages/machine.rs"]
+mod machine;
 #[path = "messages/secrets.rs"]
 mod secrets;
 #[path = "messages/state.rs"]
 mod state;
-#[path = "messages/machine.rs"]
-mod machine;
 #[path = "messages/written.rs"]
 mod written;

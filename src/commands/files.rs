@@ -20,12 +20,16 @@ pub fn validate(directory: &Path, args: &cli::Name) -> Result<(), Failure> {
     let project = Project::find(directory, &args.name)?;
     let desired = written(&project)?;
     tell(&format!(
-        "{} is valid: {} stacks, {} routes",
+        "{} is valid: {}, {}",
         project.name,
-        desired.stacks.len(),
-        desired.edge.as_ref().map_or(0, |edge| edge.routes.len())
+        count(desired.stacks.len(), "stack"),
+        count(desired.edge.as_ref().map_or(0, |edge| edge.routes.len()), "route")
     ));
     Ok(())
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Writes what would go to the machine, as people may see it.

@@ -93,7 +93,7 @@ impl Plain {
                 for line in step.tail.lines() {
                     self.line(now, &format!("{address} | {line}"));
                 }
-                self.line(now, &format!("{address}: failed: {}", clean(message)));
+                self.line(now, &format!("{address}: failed"));
             }
             Event::Finished { done, left, millis } => self.line(now, &summary(*done, *left, *millis)),
         }
@@ -265,7 +265,7 @@ pub(super) mod tests {
         [  42.1s] stack.app: deploy
         [  52.2s] stack.app: 75.0 MiB of 100.0 MiB
         [  61.0s] stack.app | Container app-web-1  Unhealthy
-        [  61.0s] stack.app: failed: service `web` is unhealthy
+        [  61.0s] stack.app: failed
         [  61.0s] 1 step done, 2 left after 61.0s
         ");
     }

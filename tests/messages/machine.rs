@@ -27,12 +27,20 @@ fn wrong_checksum() {
             let mut connection = connection.unwrap();
             let _ = connection.read(&mut [0; 4096]);
             let body = "not the image that was meant";
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-            let _ = connection.write_all(head.as_bytes()).and_then(|()| connection.write_all(body.as_bytes()));
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                body.len()
+            );
+            let _ = connection
+                .write_all(head.as_bytes())
+                .and_then(|()| connection.write_all(body.as_bytes()));
         }
     });
     let url = format!("http://{address}/base.qcow2");
-    let project = with_qemu(&DEMO.replace("\"base.qcow2\"", &format!("\"{url}\"\nsha512 = \"{}\"", "0f".repeat(64))));
+    let project = with_qemu(&DEMO.replace(
+        "\"base.qcow2\"",
+        &format!("\"{url}\"\nsha512 = \"{}\"", "0f".repeat(64)),
+    ));
     let filters = [(r"127\.0\.0\.1:\d+", "[server]")];
     snapshot("wrong_checksum", &project.run(&["apply", "demo", "--yes"]), &filters);
 }

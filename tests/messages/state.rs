@@ -46,7 +46,10 @@ fn state_that_may_not_be_read() {
         std::fs::remove_file(&path).unwrap();
         std::fs::create_dir(&path).unwrap();
     }
-    let filters = [(r"Permission denied|Is a directory", "[why]"), (r"os error \d+", "os error [number]")];
+    let filters = [
+        (r"Permission denied|Is a directory", "[why]"),
+        (r"os error \d+", "os error [number]"),
+    ];
     snapshot("state_that_may_not_be_read", &project.run(&["plan", "demo"]), &filters);
 }
 
@@ -62,6 +65,10 @@ async fn locked_by_another_run() {
         (r"process \d+", "process [pid]"),
         (r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "[time]"),
     ];
-    snapshot("locked_by_another_run", &project.run(&["destroy", "demo", "--yes"]), &filters);
+    snapshot(
+        "locked_by_another_run",
+        &project.run(&["destroy", "demo", "--yes"]),
+        &filters,
+    );
     drop(lock);
 }
