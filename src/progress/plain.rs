@@ -88,7 +88,7 @@ impl Plain {
                 let took = time(Duration::from_millis(*millis));
                 self.line(now, &format!("{address}: done in {took}"));
             }
-            Event::StepFailed { address, message } => {
+            Event::StepFailed { address, .. } => {
                 let step = self.running.remove(address).unwrap_or_default();
                 for line in step.tail.lines() {
                     self.line(now, &format!("{address} | {line}"));
