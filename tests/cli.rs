@@ -18,7 +18,7 @@ domain = "shop.example.com"
 [data]
 volume_gib = 5
 [tls]
-mode  = "acme-staging"
+mode  = "internal"
 email = "ops@example.com"
 [secrets]
 API_KEY = { env = "SHOP_API_KEY" }
@@ -90,7 +90,7 @@ fn the_examples_are_valid() {
     let project = Project::empty();
     let demo = include_str!("../environments/demo.toml");
     // The archives are built by `make lab`.
-    let (demo, _) = demo.split_once("[images]").unwrap();
+    let (demo, _) = demo.rsplit_once("[images]").unwrap();
     project.write("environments/demo.toml", demo);
     done(&project, &["validate", "demo"]);
 }

@@ -187,8 +187,9 @@ fn unset_variables(findings: &mut Findings<'_>, source: &StackSource, dot_env: &
     let mut told = BTreeSet::new();
     for variable in &source.compose.variables {
         let name = &variable.name;
-        // Compose sets this one itself.
-        let known = set.contains_key(name) || name == "COMPOSE_PROJECT_NAME";
+        // A text that did not render was told; Compose sets its project name itself.
+        let asked = source.manifest.env.contains_key(name);
+        let known = set.contains_key(name) || asked || name == "COMPOSE_PROJECT_NAME";
         if variable.required && !known && told.insert(name) {
             findings.say(
                 Problem::at(&source.compose_source, variable.span.clone())
