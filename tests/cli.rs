@@ -81,7 +81,10 @@ fn check(program: &str, args: &[&str], folder: &Path) {
 fn what_init_writes_is_valid_and_renders() {
     let project = Project::empty();
     done(&project, &["init", "demo"]);
-    assert_eq!(project.run(&["validate", "demo"]), "exit code 0\n--- stderr\ndemo is valid: 2 stacks, 1 route\n");
+    assert_eq!(
+        project.run(&["validate", "demo"]),
+        "exit code 0\n--- stderr\ndemo is valid: 2 stacks, 1 route\n"
+    );
     assert!(rendered(&project, "out").contains_key(Path::new("cloud-init/user-data")));
 }
 
@@ -114,7 +117,10 @@ fn no_secret_is_rendered() {
         }
     }
     let env = std::fs::read_to_string(project.root().join("out/stacks/demo/.env")).unwrap();
-    assert!(env.contains("API_KEY=(secret)") || env.contains("API_KEY='(secret)'"), "{env}");
+    assert!(
+        env.contains("API_KEY=(secret)") || env.contains("API_KEY='(secret)'"),
+        "{env}"
+    );
 }
 
 #[test]
@@ -123,12 +129,22 @@ fn what_is_rendered_passes_the_checks_of_its_own_tools() {
     let files = rendered(&project, "out");
     let out = project.root().join("out");
     check("cloud-init", &["schema", "--config-file", "cloud-init/user-data"], &out);
-    let script = files.keys().find(|path| path.starts_with("host") && path.ends_with("converge"));
-    let script = script.or_else(|| files.keys().find(|path| path.starts_with("host"))).unwrap();
+    let script = files
+        .keys()
+        .find(|path| path.starts_with("host") && path.ends_with("converge"));
+    let script = script
+        .or_else(|| files.keys().find(|path| path.starts_with("host")))
+        .unwrap();
     check("sh", &["-n", script.to_str().unwrap()], &out);
     check("shellcheck", &["--severity=style", script.to_str().unwrap()], &out);
     let caddyfile = files.keys().find(|path| path.ends_with("Caddyfile")).unwrap();
-    let args = ["adapt", "--adapter", "caddyfile", "--config", caddyfile.to_str().unwrap()];
+    let args = [
+        "adapt",
+        "--adapter",
+        "caddyfile",
+        "--config",
+        caddyfile.to_str().unwrap(),
+    ];
     check("caddy", &args, &out);
 }
 
@@ -181,7 +197,11 @@ fn help_is_tidy() {
     let help = done(&Project::empty(), &["--help"]);
     assert!(!help.contains("\n\n\n") && help.ends_with("interrupted\n"), "{help}");
     let listed = |line: &&str| line.starts_with("  ") && line.as_bytes()[2].is_ascii_lowercase();
-    for command in help.lines().filter(listed).filter_map(|line| line.split_whitespace().next()) {
+    for command in help
+        .lines()
+        .filter(listed)
+        .filter_map(|line| line.split_whitespace().next())
+    {
         done(&Project::empty(), &[command, "--help"]);
     }
 }
@@ -205,7 +225,9 @@ fn the_guide_names_every_key() {
         keys.extend(properties.keys().map(|key| format!("{prefix}{key}")));
     }
     let guide = include_str!("../docs/environment.md");
-    let rows = guide.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let rows = guide
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
     let mut told: Vec<String> = rows.map(|(key, _)| key.to_owned()).collect();
     keys.sort();
     told.sort();
