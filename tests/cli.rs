@@ -1,5 +1,11 @@
 //! What works without network and machine: `init`, `validate`, `render`, `schema`, `completions`, `--help`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test ends at what it did not expect"
+)]
+
 #[path = "messages/project.rs"]
 #[allow(dead_code, unused_macros, unused_imports)]
 mod project;

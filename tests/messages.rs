@@ -1,6 +1,12 @@
 //! What a person reads when something is wrong: the real program, a project in a temporary folder, its exit code and every
 //! word that it says. The exit codes are those of `provision --help`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test ends at what it did not expect"
+)]
+
 #[path = "messages/project.rs"]
 mod project;
 

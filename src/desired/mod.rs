@@ -47,7 +47,7 @@ pub struct Given<'a> {
 pub fn desire(sources: &Sources, given: &Given<'_>) -> Result<Desired, Problems> {
     let mut findings = Findings {
         file: &sources.file,
-        problems: Vec::new(),
+        problems: sources.mistakes.clone(),
     };
     let environment = &sources.environment;
 

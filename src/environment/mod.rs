@@ -47,6 +47,8 @@ pub struct Sources {
     pub images: BTreeMap<String, ImageArchive>,
     /// The folder of the environment file: relative paths in it start here.
     pub directory: PathBuf,
+    /// Mistakes that keep nothing from being read. `desired` tells them together with those that it finds.
+    pub mistakes: Vec<Problem>,
 }
 
 /// Why there are no [`Sources`].
@@ -127,7 +129,11 @@ pub fn environments(root: &Path) -> Result<Vec<String>, LoadError> {
     Ok(names)
 }
 
-/// Reads everything that was written for an environment: all mistakes in all files at once.
+/// Reads everything that was written for an environment.
+///
+/// # Errors
+/// What cannot be read or understood, with every other mistake in all files. When all was understood, mistakes are in
+/// [`Sources::mistakes`].
 pub fn load(root: &Path, name: &EnvironmentName) -> Result<Sources, LoadError> {
     let directory = root.join(FOLDER);
     let path = directory.join(format!("{name}.toml"));
@@ -143,7 +149,11 @@ pub fn load(root: &Path, name: &EnvironmentName) -> Result<Sources, LoadError> {
 
     let mut problems = Vec::new();
     let stacks = load_stacks(root, &directory, &file, &environment, &mut problems);
-    let images = load_images(&directory, &file, &environment, &mut problems);
+    let mut mistakes: Vec<Problem> = stacks.values().flat_map(|stack| stack.mistakes.clone()).collect();
+    let images = load_images(&directory, &file, &environment, &mut mistakes);
+    if !problems.is_empty() {
+        problems.append(&mut mistakes);
+    }
     Problems::check(problems)?;
     Ok(Sources {
         file,
@@ -151,6 +161,7 @@ pub fn load(root: &Path, name: &EnvironmentName) -> Result<Sources, LoadError> {
         stacks,
         images,
         directory,
+        mistakes,
     })
 }
 

@@ -68,6 +68,8 @@ pub struct StackSource {
     /// What goes to the host, by path below the folder with `/` between: everything but `stack.toml`, `README.md` and
     /// `.env`. Names that end in `.hbs` are templates.
     pub files: BTreeMap<String, SourceFile>,
+    /// Mistakes in a stack that could be read nevertheless.
+    pub mistakes: Vec<Problem>,
 }
 
 /// The names of the built-in stacks.
@@ -79,6 +81,10 @@ pub fn built_in() -> Vec<&'static str> {
 
 /// Loads a stack: from `path`, else from `<root>/compose/<name>/`, else from the catalogue. `at` is the place in the
 /// environment file that asks for it.
+///
+/// # Errors
+/// Files that cannot be read or understood, with all other mistakes. Of a stack that was understood the mistakes are in
+/// [`StackSource::mistakes`], so that those which follow can be told with them.
 pub fn load_stack(name: &StackName, path: Option<&Path>, root: &Path, at: &Place) -> Result<StackSource, Problems> {
     let own = root.join("compose").join(name.as_str());
     let (origin, shown, all) = match path {
@@ -153,14 +159,18 @@ fn assemble(
         compose_source,
         compose,
         files,
+        mistakes: Vec::new(),
     };
-    problems.extend(stack.clashing_files(at));
+    let mut mistakes = stack.clashing_files(at);
     if is_readable {
-        problems.extend(stack.unknown_services());
-        problems.extend(stack.missing_files());
+        mistakes.extend(stack.unknown_services());
+        mistakes.extend(stack.missing_files());
+    }
+    if !problems.is_empty() {
+        problems.append(&mut mistakes);
     }
     Problems::check(problems)?;
-    Ok(stack)
+    Ok(StackSource { mistakes, ..stack })
 }
 
 impl StackSource {

@@ -25,7 +25,8 @@ impl Project {
 
     fn load(&self, name: &str) -> Result<StackSource, Problems> {
         let file = Source::new("environments/demo.toml", format!("[stacks.{name}]\n"));
-        load_stack(&name.parse().unwrap(), None, self.0.path(), &file.at(8..8 + name.len()))
+        let stack = load_stack(&name.parse().unwrap(), None, self.0.path(), &file.at(8..8 + name.len()))?;
+        Problems::check(stack.mistakes.clone()).map(|()| stack)
     }
 
     fn problems(&self) -> String {
