@@ -115,7 +115,7 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, host: Host, p
                 drift(name, "edited or removed on the host", "as converged");
             }
         }
-        if probe.base.docker && !probe.networks.iter().any(|name| *name == desired.network) {
+        if probe.base.docker && !probe.networks.contains(&desired.network) {
             drift("network", "missing", &desired.network);
         }
     }
