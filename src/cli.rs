@@ -42,7 +42,7 @@ For editors and shells:
 #[command(
     name = "provision",
     version,
-    help_template = "{about}\n\n{usage-heading} {usage}\n\n{before-help}\n\nOptions:\n{options}\n\n{after-help}\n",
+    help_template = "{about-with-newline}\n{usage-heading} {usage}\n\n{before-help}Options:\n{options}{after-help}",
     before_help = BY_DAY,
     after_help = EXIT_CODES,
     disable_help_subcommand = true

@@ -3,6 +3,13 @@
 //!
 //! A boot under emulation takes a minute or two, so one machine lives through one long story, told in order.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test may fail loudly and tell its story"
+)]
+
 #[path = "e2e/lab.rs"]
 mod lab;
 #[path = "e2e/story.rs"]

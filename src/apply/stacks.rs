@@ -9,7 +9,7 @@ use super::{ActError, Ledger, Outcome, RealWorld};
 use crate::desired::{ArchiveRef, DesiredStack};
 use crate::names::StackName;
 use crate::note::{Note, Say};
-use crate::plan::{Release, attributes, once_fact};
+use crate::plan::{RELEASE, Release, attributes, once_fact};
 use crate::remote::archive::{Archive, ArchiveEntry};
 use crate::remote::{RemoteCommand, Script, Session, Stdin};
 
@@ -57,7 +57,7 @@ impl RealWorld<'_> {
             attributes: Some(attributes(stack, &self.bindings)),
             ..Outcome::default()
         };
-        outcome.facts.insert("release".into(), archive.digest.to_string());
+        outcome.facts.insert(RELEASE.into(), archive.digest.to_string());
         if release.edge
             && let Some(authority) = self.authority(say).await?
         {
@@ -149,6 +149,8 @@ async fn roll_back(
         session.run_ok(&restore, say).await?;
         activate(session, name, &digest, say).await?;
         up(session, name, say).await?;
+        // Its services may have had other names: whatever there is must serve.
+        wait_for_health(session, name, std::iter::empty(), say).await?;
         if release.edge {
             super::edge::reload(session, say).await?;
         }
@@ -276,9 +278,19 @@ async fn healthy(session: &Session, stack: &DesiredStack, say: Say<'_>) -> Resul
         .services
         .iter()
         .filter(|(_, service)| service.instances.is_some_and(|n| n > 0));
-    let args: Vec<String> = [stack.name.to_string(), HEALTHY.to_string()]
+    wait_for_health(session, &stack.name, expected.map(|(name, _)| name.clone()), say).await
+}
+
+/// Waits until the containers of a stack serve; every expected service must have one.
+async fn wait_for_health(
+    session: &Session,
+    stack: &StackName,
+    expected: impl Iterator<Item = String>,
+    say: Say<'_>,
+) -> Result<(), ActError> {
+    let args: Vec<String> = [stack.to_string(), HEALTHY.to_string()]
         .into_iter()
-        .chain(expected.map(|(name, _)| name.clone()))
+        .chain(expected)
         .collect();
     let command = RemoteCommand::script(Script::HEALTH, args).within(Duration::from_secs(u64::from(HEALTHY) + 120));
     let last = std::sync::Mutex::new(String::new());
@@ -310,7 +322,7 @@ async fn healthy(session: &Session, stack: &DesiredStack, say: Say<'_>) -> Resul
     let last = last.lock().map(|last| last.clone()).unwrap_or_default();
     let health: Health = answer("health", last.as_bytes())?;
     Err(ActError::Unhealthy {
-        stack: stack.name.to_string(),
+        stack: stack.to_string(),
         reason: health.reason.clone(),
         bundle: bundle(&health),
         now: String::new(),

@@ -38,7 +38,7 @@ pub async fn run(directory: &Path, args: &cli::Apply) -> Result<(), Failure> {
         let desired = desired(&sources, &keyring, &state)?; //                            pure
         let (observed, session) = look(&provider, &state, &keyring, &waiting).await?; //  reads provider and host
         let plan = plan(&desired, &state, &observed, allowed); //                         pure
-        if !args.json && !(confirmed && plan.is_empty()) {
+        if !(args.json || confirmed && plan.is_empty()) {
             tell(render_plan(&plan, color()).trim_end());
         }
         if !plan.refusals.is_empty() {

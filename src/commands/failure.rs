@@ -12,6 +12,9 @@ use crate::state::{BundleError, IdentityError, KeyError, KnownHostsError, LockEr
 
 use super::terminal::{color, tell};
 
+/// The exit code for mistakes in what was typed or written.
+pub const BAD_INPUT: u8 = 3;
+
 /// A command that did not come to its end.
 #[derive(Debug)]
 pub enum Failure {
@@ -84,7 +87,7 @@ impl Failure {
     /// The process's exit code.
     pub fn code(&self) -> u8 {
         match self {
-            Self::Problems(_) | Self::Input { .. } => 3,
+            Self::Problems(_) | Self::Input { .. } => BAD_INPUT,
             Self::Locked(_) => 4,
             Self::Refused => 5,
             Self::Pending => 2,

@@ -1,6 +1,7 @@
 //! `provision validate` and `provision render`: what needs neither network nor machine.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use super::Failure;
@@ -8,9 +9,13 @@ use super::project::Project;
 use super::terminal::{print, tell};
 use crate::cli;
 use crate::desired::{Body, Desired, DesiredStack, Given, desire};
-use crate::names::Lineage;
+use crate::names::{Endpoint, Lineage};
 use crate::render::Bindings;
 use crate::render::cloud_init::CONVERGE_PATH;
+
+/// In place of the machine's address, so that what is rendered can be read by the programs it is for: one that documentation may
+/// use (RFC 5737).
+const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
 /// In place of keys that are made at the first apply.
 const KEY: &str = "ssh-ed25519 (made at the first apply)";
@@ -20,12 +25,16 @@ pub fn validate(directory: &Path, args: &cli::Name) -> Result<(), Failure> {
     let project = Project::find(directory, &args.name)?;
     let desired = written(&project)?;
     tell(&format!(
-        "{} is valid: {} stacks, {} routes",
+        "{} is valid: {}, {}",
         project.name,
-        desired.stacks.len(),
-        desired.edge.as_ref().map_or(0, |edge| edge.routes.len())
+        count(desired.stacks.len(), "stack"),
+        count(desired.edge.as_ref().map_or(0, |edge| edge.routes.len()), "route")
     ));
     Ok(())
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Writes what would go to the machine, as people may see it.
@@ -47,7 +56,11 @@ pub fn render(directory: &Path, args: &cli::Render) -> Result<(), Failure> {
         }
         std::fs::write(&path, bytes).map_err(failed)?;
     }
-    tell(&format!("wrote {} files to {}", files.len(), out.display()));
+    tell(&format!(
+        "wrote {} files to {}; {ADDRESS} and ports 22, 80, 443 stand for the machine's own",
+        files.len(),
+        out.display()
+    ));
     Ok(())
 }
 
@@ -64,7 +77,10 @@ fn written(project: &Project) -> Result<Desired, Failure> {
 }
 
 fn rendered(desired: &Desired) -> BTreeMap<String, Vec<u8>> {
-    let known = Bindings::default();
+    let known = Bindings {
+        endpoint: Some(Endpoint::standard(ADDRESS)),
+        ..Bindings::default()
+    };
     let mut files = BTreeMap::from([
         (
             "cloud-init/user-data".to_owned(),

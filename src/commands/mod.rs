@@ -13,7 +13,7 @@ mod ssh;
 mod status;
 mod terminal;
 
-pub use failure::Failure;
+pub use failure::{BAD_INPUT, Failure};
 
 use clap::CommandFactory as _;
 

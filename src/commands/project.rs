@@ -135,6 +135,9 @@ pub async fn hang_up(session: Option<Session>) {
     let counts = session.count();
     session.close().await;
     if std::env::var_os("PROVISION_STATS").is_some() {
-        super::terminal::tell(&format!("stats: {} ssh connection, {} commands", counts.connections, counts.commands));
+        super::terminal::tell(&format!(
+            "stats: {} ssh connection, {} commands",
+            counts.connections, counts.commands
+        ));
     }
 }

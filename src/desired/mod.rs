@@ -51,6 +51,7 @@ pub fn desire(sources: &Sources, given: &Given<'_>) -> Result<Desired, Problems>
     };
     let environment = &sources.environment;
 
+    authorized_keys(&mut findings, sources);
     let network = network(&mut findings, &environment.network);
     let instance_spec = machine::spec(&mut findings, sources);
     let context = context::Context::new(&mut findings, sources, given.name);
@@ -179,6 +180,18 @@ fn line_of(source: &Source, span: std::ops::Range<usize>, error: &RenderError) -
         start += part.len();
     }
     span
+}
+
+fn authorized_keys(findings: &mut Findings<'_>, sources: &Sources) {
+    for key in &sources.environment.access.authorized_keys {
+        if key.get().contains('\n') || ssh_key::PublicKey::from_openssh(key.get()).is_err() {
+            findings.at(
+                key.span(),
+                "this is not a public SSH key",
+                "write one line of a .pub file: ssh-ed25519 AAAA… name",
+            );
+        }
+    }
 }
 
 fn network(findings: &mut Findings<'_>, text: &Text) -> String {

@@ -8,7 +8,7 @@ use super::context::Context;
 use super::order::order;
 use super::{ArchiveRef, Body, DesiredFile, DesiredService, DesiredStack, Findings, Given, Jobs};
 use crate::environment::Sources;
-use crate::environment::compose::{Compose, Published, Service, published_ports};
+use crate::environment::compose::{Compose, HOST_NETWORK, Published, Service, published_ports};
 use crate::environment::diagnostic::Problem;
 use crate::environment::model::Spanned;
 use crate::environment::stack::StackSource;
@@ -54,14 +54,22 @@ fn one(
     let stack_context = context.of_stack(name);
     for published in published_ports(&source.compose) {
         let Published { service, span, text } = published;
-        findings.say(
-            Problem::at(&source.compose_source, span)
-                .says(format!("service `{service}` publishes {text}"))
-                .help("only the edge is public: remove it and add a route, or use `expose`"),
-        );
+        let problem = Problem::at(&source.compose_source, span);
+        findings.say(match text == HOST_NETWORK {
+            true => problem
+                .says(format!(
+                    "service `{service}` uses the host's own network: all its ports are public"
+                ))
+                .help("only the edge is public: remove `network_mode` and add a route"),
+            false => problem
+                .says(format!("service `{service}` publishes port {text}"))
+                .help("only the edge is public: remove it and add a route; other services reach it without"),
+        });
     }
     let mut files = own_files(findings, source, &stack_context);
-    files.insert(DOT_ENV.into(), dot_env(findings, sources, source, &stack_context));
+    let dot_env = dot_env(findings, sources, source, &stack_context);
+    unset_variables(findings, source, &dot_env);
+    files.insert(DOT_ENV.into(), dot_env);
     let jobs = jobs(source);
     let scale = scale(findings, sources, source);
     let overrides = overrides(source, &files, &scale, given);
@@ -169,6 +177,29 @@ fn dot_env(findings: &mut Findings<'_>, sources: &Sources, source: &StackSource,
     DesiredFile {
         body: Body::DotEnv(variables),
         mode: SECRET,
+    }
+}
+
+/// Variables that the Compose file needs and nobody sets: Docker would make them empty texts, or stop half-way through an
+/// apply. What `include` brings is only known to the host.
+fn unset_variables(findings: &mut Findings<'_>, source: &StackSource, dot_env: &DesiredFile) {
+    let Body::DotEnv(set) = &dot_env.body else { return };
+    let mut told = BTreeSet::new();
+    for variable in &source.compose.variables {
+        let name = &variable.name;
+        // A text that did not render was told; Compose sets its project name itself.
+        let asked = source.manifest.env.contains_key(name);
+        let known = set.contains_key(name) || asked || name == "COMPOSE_PROJECT_NAME";
+        if variable.required && !known && told.insert(name) {
+            findings.say(
+                Problem::at(&source.compose_source, variable.span.clone())
+                    .says(format!("nothing sets the variable {name}"))
+                    .help(format!(
+                        "set it with `env = {{ {name} = \"…\" }}` in [stacks.{}], in [env] of stack.toml, or give it a default: ${{{name}:-…}}",
+                        source.name
+                    )),
+            );
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::yaml::{self, Node, Value};
 mod ports;
 mod variables;
 
-pub use ports::{Port, Published, published_ports};
+pub use ports::{HOST_NETWORK, Port, Published, published_ports};
 pub use variables::Variable;
 
 /// A Compose file.

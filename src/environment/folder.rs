@@ -23,6 +23,12 @@ pub(super) fn read(folder: &Path, root: &Path, at: &Place) -> Result<BTreeMap<St
     let real = match fs::canonicalize(folder) {
         Ok(real) if real.is_dir() => real,
         Ok(_) => return Err(at.says(format!("{name} is not a folder")).into()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(at
+                .says(format!("there is no folder {name}"))
+                .help("`path` is relative to the environment file")
+                .into());
+        }
         Err(error) => {
             return Err(at
                 .says(format!("failed to read the stack's folder {name}: {error}"))

@@ -72,7 +72,7 @@ fn mistakes_in_several_files_are_told_at_once() {
      3 | [stacks.nothing]
        `----
 
-      error: failed to read the stack's folder nothing: No such file or directory (os error 2)
+      error: there is no folder nothing
        ,-[environments/demo.toml:4:8]
      3 | [stacks.nothing]
      4 | path = "../nothing"

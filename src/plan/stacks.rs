@@ -17,6 +17,9 @@ pub const STACKS: &str = "/opt/provision/stacks";
 /// Texts longer than this, in bytes, are compared by digest alone: the state stays small enough to read.
 const TEXT_MAX: usize = 64 * 1024;
 
+/// The fact that records the digest of the release in place: its files on the host.
+pub const RELEASE: &str = "release";
+
 /// The fact that records when a once-only job ran to its end.
 pub fn once_fact(job: &str) -> String {
     format!("once.{job}")
@@ -87,9 +90,15 @@ fn one(
 
     let present = record.filter(|record| host == Host::Stays && record.status == Status::Present);
     let Some(record) = present else {
+        let change = match facts.contains_key(RELEASE) && host == Host::Stays {
+            true => Change::Update {
+                differences: vec![unfinished()],
+            },
+            false => Change::Create { shown: shown(stack) },
+        };
         plan.steps.push(Step {
             address: address.clone(),
-            change: Change::Create { shown: shown(stack) },
+            change,
             action: Action::Deploy(Box::new(Release {
                 stack: stack.clone(),
                 archives: stack.archives.clone(),
@@ -147,6 +156,15 @@ fn one(
         attributes: wanted,
         facts,
     });
+}
+
+fn unfinished() -> Difference {
+    Difference {
+        subject: RELEASE.into(),
+        old: Some("a deploy that did not come to its end".into()),
+        new: Some("as written".into()),
+        origin: Origin::Files,
+    }
 }
 
 /// What the state records of a stack. Texts are as shown: `(secret)` in place of secrets.
@@ -246,7 +264,7 @@ fn files(desired: &Desired, stack: &DesiredStack, changed: bool, probe: &Probe) 
                     false => "edited on the host".to_owned(),
                 }
             }
-            Some(seen) if seen.mode != mode => format!("mode {}", seen.mode),
+            Some(seen) if seen.mode != mode && !changed => format!("mode {}", seen.mode),
             Some(_) => continue,
         };
         differences.push(Difference {
@@ -316,7 +334,7 @@ fn containers(stack: &DesiredStack, probe: &Probe, notes: &mut Vec<String>) -> V
             });
         }
         for container in &all {
-            if container.health.as_deref() == Some("unhealthy") {
+            if container.state == "running" && container.health.as_deref() == Some("unhealthy") {
                 notes.push(format!(
                     "{} is running and unhealthy: see `docker logs {}` on the host",
                     container.name, container.name

@@ -88,12 +88,12 @@ impl Plain {
                 let took = time(Duration::from_millis(*millis));
                 self.line(now, &format!("{address}: done in {took}"));
             }
-            Event::StepFailed { address, message } => {
+            Event::StepFailed { address, .. } => {
                 let step = self.running.remove(address).unwrap_or_default();
                 for line in step.tail.lines() {
                     self.line(now, &format!("{address} | {line}"));
                 }
-                self.line(now, &format!("{address}: failed: {}", clean(message)));
+                self.line(now, &format!("{address}: failed"));
             }
             Event::Finished { done, left, millis } => self.line(now, &summary(*done, *left, *millis)),
         }
@@ -265,7 +265,7 @@ pub(super) mod tests {
         [  42.1s] stack.app: deploy
         [  52.2s] stack.app: 75.0 MiB of 100.0 MiB
         [  61.0s] stack.app | Container app-web-1  Unhealthy
-        [  61.0s] stack.app: failed: service `web` is unhealthy
+        [  61.0s] stack.app: failed
         [  61.0s] 1 step done, 2 left after 61.0s
         ");
     }

@@ -151,7 +151,7 @@ impl Identity {
                 None => Err(IdentityError::File {
                     what: "read",
                     path: path.clone(),
-                    why: io::ErrorKind::NotFound.into(),
+                    why: io::Error::new(io::ErrorKind::NotFound, "there is no such file"),
                 }),
             },
             Source::Default(path) => match Self::load(path)? {

@@ -97,7 +97,7 @@ impl LockError {
     pub fn remedy(&self) -> String {
         match self {
             Self::Held { expires, holder, .. } => format!(
-                "wait until it is done. Should {holder} have crashed on another computer, the lock is free after {expires}"
+                "wait until it is done, or let --lock-wait SECONDS do it. Should {holder} have crashed on another computer, the lock is free after {expires}"
             ),
             Self::Lost { .. } => {
                 "nothing more was changed; run the command again, it continues from what is there".to_owned()

@@ -95,7 +95,7 @@ fn only_the_edge_is_public(lab: &Lab) {
     );
     // The second wall stands on its own: a container that publishes a port is not reached from another interface.
     lab.on_host("sudo nft list table inet provision | grep -q 'policy drop'");
-    lab.on_host("sudo iptables -S DOCKER-USER | grep -q ctorigdstport");
+    lab.on_host("sudo iptables -S PROVISION-DOCKER | grep -q ctorigdstport");
     lab.on_host("! sudo grep -Eqi '^ *PasswordAuthentication +yes' /etc/ssh/sshd_config.d/00-provision.conf");
 }
 

@@ -47,7 +47,9 @@ def main():
     args = parse.parse_args()
 
     keys = [file.read_text(encoding="utf-8").strip() for file in args.key]
-    converge = render("converge.sh.hbs", {"data_volume": "true" if args.data_volume else "false", "network": args.network})
+    keys = keys or ["ssh-ed25519 " + "A" * 68 + ' an "odd" \\ comment'] * 3
+    data_volume = "true" if args.data_volume else "false"
+    converge = render("converge.sh.hbs", {"data_volume": data_volume, "network": args.network, "authorized_keys": keys})
     private, public = SAMPLE_PRIVATE, "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43 + " sample"
     if args.host_key:
         private = args.host_key.read_text(encoding="utf-8")
@@ -55,7 +57,7 @@ def main():
     values = {
         "hostname": "sample",
         "instance_id": "sample-1",
-        "authorized_keys": keys or ["ssh-ed25519 " + "A" * 68 + ' an "odd" \\ comment'] * 3,
+        "authorized_keys": keys,
         "host_key_private": private,
         "host_key_public": public,
         "converge_path": "/usr/local/lib/provision/converge",

@@ -34,6 +34,9 @@ pub struct Published {
     pub text: String,
 }
 
+/// What [`Published::text`] is for a service that has the host's own network.
+pub const HOST_NETWORK: &str = "network_mode: host";
+
 /// Everything that a Compose file opens on the host: every entry of `ports`, and `network_mode: host`.
 pub fn published_ports(compose: &Compose) -> Vec<Published> {
     let mut found = Vec::new();
@@ -50,7 +53,7 @@ pub fn published_ports(compose: &Compose) -> Vec<Published> {
                 .map(|port| published(port.span.clone(), port.text.clone())),
         );
         if let Some(mode) = service.network_mode.as_ref().filter(|mode| mode.get() == "host") {
-            found.push(published(mode.span(), "network_mode: host".to_owned()));
+            found.push(published(mode.span(), HOST_NETWORK.to_owned()));
         }
     }
     found

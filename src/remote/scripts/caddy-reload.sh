@@ -11,7 +11,7 @@ export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 # shellcheck disable=SC2016 # for the shell in there
 INSIDE='
 config=$1
-caddy validate --config "$config" --adapter caddyfile >/dev/null 2>/tmp/provision-validate || { cat /tmp/provision-validate >&2; exit 65; }
+words=$(caddy validate --config "$config" --adapter caddyfile 2>&1) || { printf "%s\n" "$words" >&2; exit 65; }
 caddy reload --config "$config" --adapter caddyfile >&2 2>&1 || exit 1
 printf "{\"meant\":"
 caddy adapt --config "$config" --adapter caddyfile 2>/dev/null
@@ -23,7 +23,7 @@ printf "}\n"
 main() {
   id=$(docker ps --quiet --filter label=com.docker.compose.project=edge --filter label=com.docker.compose.service=caddy </dev/null)
   [ -n "$id" ] || { echo "error: the edge's caddy is not running" >&2; exit 69; }
-  exec docker exec "$id" sh -euc "$INSIDE" reload "${1:-/etc/caddy/Caddyfile}" </dev/null
+  exec docker exec "$id" sh -euc "$INSIDE" caddy-reload "${1:-/etc/caddy/Caddyfile}" </dev/null
 }
 
 main "$@"

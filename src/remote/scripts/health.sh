@@ -40,28 +40,23 @@ look() {
     $ids </dev/null 2>/dev/null | grep -v '|True$' | sort
 }
 
-# Adds a verdict to each line: ok, wait or bad. Needs no clock of the container's: what counts is how long
-# this script has seen the same start.
+# Adds a verdict to each line: ok, wait or bad. docker's times sort like text.
 judge() {
-  now=$(date +%s)
-  awk -F'|' -v now="$now" -v seen="$seen" '
-    BEGIN { while ((getline l < seen) > 0) { split(l, f, "|"); since[f[1]] = f[2]; start[f[1]] = f[3]; first[f[1]] = f[4]; sick[f[1]] = f[5] } close(seen) }
+  awk -F'|' -v seen="$seen" -v two="$(date -u -d '2 seconds ago' +%FT%T)" -v ten="$(date -u -d '10 seconds ago' +%FT%T)" '
+    BEGIN { while ((getline l < seen) > 0) { split(l, f, "|"); first[f[1]] = f[2]; sick[f[1]] = f[3] } close(seen) }
     { name = $1; verdict = "wait"
-      if (!(name in since) || start[name] != $8) { since[name] = now; start[name] = $8 }
       if (!(name in first)) first[name] = $7
       sick[name] = $3 == "running" && $4 == "unhealthy" ? sick[name] + 1 : 0
       if ($3 == "running") {
         if ($4 == "healthy") verdict = "ok"
         else if ($4 == "unhealthy") verdict = sick[name] > 1 ? "bad" : "wait"
-        else if ($4 == "" && now - since[name] >= ($7 > first[name] ? 10 : 2)) verdict = "ok"
+        else if ($4 == "" && $8 < ($7 > first[name] ? ten : two)) verdict = "ok"
       } else if ($3 == "exited" && ($6 == "no" || $6 == "" || $6 == "on-failure")) {
         if ($5 == 0) verdict = "ok"
         else if ($6 != "on-failure") verdict = "bad"
       }
-      # Docker starts it again and again: it will not get better by waiting.
-      if (verdict == "wait" && $7 - first[name] >= 4) verdict = "bad"
       print $0 "|" verdict
-      out = out name "|" since[name] "|" start[name] "|" first[name] "|" sick[name] "\n" }
+      out = out name "|" first[name] "|" sick[name] "\n" }
     END { printf "%s", out >seen }'
 }
 

@@ -28,8 +28,10 @@ containers() {
   ids=; while read -r id; do ids="$ids $id"; done <"$T/ids"
   [ -n "$ids" ] || return 0
   # A container that vanished meanwhile is left out of the answer.
+  # Not one field that the typed answer lacks (.ID, not .Id): docker would go over to raw maps, where a missing key
+  # is an error.
   # shellcheck disable=SC2016,SC2086 # the dollars are the template's; ids are words
-  docker inspect --type container --format '{"name":{{json (slice .Name 1)}},"id":{{json .Id}},"image":{{json .Image}},"image_ref":{{json .Config.Image}},"project":{{json (index .Config.Labels "com.docker.compose.project")}},"service":{{json (index .Config.Labels "com.docker.compose.service")}},"labels":{ {{- $sep := "" -}}{{- range $k, $v := .Config.Labels -}}{{- if eq (truncate $k 9) "provision" -}}{{- $sep -}}{{- json $k -}}:{{- json $v -}}{{- $sep = "," -}}{{- end -}}{{- end -}} },"state":{{json .State.Status}},"health":{{if .State.Health}}{{json .State.Health.Status}}{{else}}null{{end}},"started_at":{{json .State.StartedAt}},"restart_count":{{json .RestartCount}},"exit_code":{{json .State.ExitCode}},"oneoff":{{if eq (index .Config.Labels "com.docker.compose.oneoff") "True"}}true{{else}}false{{end}}}' $ids
+  docker inspect --type container --format '{"name":{{json (slice .Name 1)}},"id":{{json .ID}},"image":{{json .Image}},"image_ref":{{json .Config.Image}},"project":{{json (index .Config.Labels "com.docker.compose.project")}},"service":{{json (index .Config.Labels "com.docker.compose.service")}},"labels":{ {{- $sep := "" -}}{{- range $k, $v := .Config.Labels -}}{{- if eq (truncate $k 9) "provision" -}}{{- $sep -}}{{- json $k -}}:{{- json $v -}}{{- $sep = "," -}}{{- end -}}{{- end -}} },"state":{{json .State.Status}},"health":{{if .State.Health}}{{json .State.Health.Status}}{{else}}null{{end}},"started_at":{{json .State.StartedAt}},"restart_count":{{json .RestartCount}},"exit_code":{{json .State.ExitCode}},"oneoff":{{if eq (index .Config.Labels "com.docker.compose.oneoff") "True"}}true{{else}}false{{end}}}' $ids
 }
 images() { docker images --no-trunc --format '{{.ID}} {{.Repository}}:{{.Tag}}'; }
 networks() { docker network ls --format '{{.Name}}'; }
@@ -174,7 +176,7 @@ main() {
   trap 'rm -rf "$T"' EXIT
   # Docker's client is the slow one: side by side with the rest.
   if command -v docker >/dev/null; then
-    containers >"$T/containers" 2>/dev/null &
+    containers >"$T/containers" 2>"$T/complaints" &
     images >"$T/images" 2>/dev/null &
     networks >"$T/networks" 2>/dev/null &
   fi
@@ -192,6 +194,10 @@ main() {
     arch=$(uname -m)
   } 2>/dev/null
   wait
+  # "No container of ours" and "docker did not understand the question" must not look the same.
+  [ ! -e "$T/complaints" ] || while read -r line; do
+    case $line in *template*) echo "error: docker inspect: $line" >&2; exit 70 ;; esac
+  done <"$T/complaints"
   awk -v T="$T" -v arch="$arch" -v clock="$(date +%s)" "$JSON"
 }
 

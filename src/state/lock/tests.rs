@@ -47,7 +47,7 @@ fn whoever_comes_second_is_told_who_holds_it_and_since_when() {
     let error = take(&folder).unwrap_err();
     insta::assert_snapshot!(format!("{error}\nhint: {}", error.remedy()), @r"
     the environment is locked by ann@laptop (process 4711), running `apply demo` since 2026-11-21T10:00:00Z (CI job 7)
-    hint: wait until it is done. Should ann@laptop have crashed on another computer, the lock is free after 2126-11-21T10:01:30Z
+    hint: wait until it is done, or let --lock-wait SECONDS do it. Should ann@laptop have crashed on another computer, the lock is free after 2126-11-21T10:01:30Z
     ");
 }
 

@@ -1,0 +1,14 @@
+//! What a person reads when something is wrong: the real program, a project in a temporary folder, its exit code and every
+//! word that it says. The exit codes are those of `provision --help`.
+
+#[path = "messages/project.rs"]
+mod project;
+
+#[path = "messages/machine.rs"]
+mod machine;
+#[path = "messages/secrets.rs"]
+mod secrets;
+#[path = "messages/state.rs"]
+mod state;
+#[path = "messages/written.rs"]
+mod written;

@@ -1,0 +1,30 @@
+//! Secrets that cannot be had, and a bundle that does not open.
+
+use crate::project::{DEMO, Project, snapshot, told};
+
+const IDENTITY: &str = "AGE-SECRET-KEY-1QQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQ";
+
+fn secret(source: &str) -> Project {
+    Project::new(&format!("{DEMO}\n[secrets]\nAPI_KEY = {source}\n"))
+}
+
+told! {
+    secret_variable_unset: secret("{ env = \"SHOP_API_KEY\" }"), ["plan", "demo"];
+    secret_file_missing: secret("{ file = \"api-key.txt\" }"), ["plan", "demo"];
+    secret_command_fails: secret("{ command = [\"false\"] }"), ["plan", "demo"];
+    secret_command_missing: secret("{ command = [\"no-such-vault\", \"read\"] }"), ["plan", "demo"];
+    secret_source_unknown: secret("{ vault = \"x\" }"), ["validate", "demo"];
+    ssh_key_missing: Project::new(&format!("{DEMO}\n[access]\nssh_key = \"id_ed25519\"\n")), ["plan", "demo"];
+    not_an_identity: Project::new(DEMO).with("PROVISION_IDENTITY", IDENTITY), ["apply", "demo", "--yes"];
+    identity_file_missing: Project::new(DEMO).with("PROVISION_IDENTITY_FILE", "/nonexistent/identity"), ["apply", "demo", "--yes"];
+}
+
+/// The first apply writes the bundle and then fails for want of QEMU; the next has another identity.
+#[test]
+fn another_identity() {
+    let project = Project::new(DEMO).with_programs(&[]);
+    project.output(&["apply", "demo", "--yes"]);
+    std::fs::remove_dir_all(project.root().join("home/config")).unwrap();
+    let filters = [("age1[0-9a-z]{58}", "[recipient]")];
+    snapshot("another_identity", &project.run(&["apply", "demo", "--yes"]), &filters);
+}

@@ -1,0 +1,74 @@
+//! States that cannot be used, locks, protection, and questions that nobody is there to answer.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::project::{DEMO, Project, snapshot, told};
+
+const APPLIED: &str = include_str!("../state/v1-demo.json");
+
+fn with_state(text: &str) -> Project {
+    let project = Project::new(DEMO);
+    project.write(".provision/demo/state.json", text);
+    project
+}
+
+told! {
+    state_is_not_json: with_state("<<<<<<< HEAD\n{\"version\": 1}\n"), ["plan", "demo"];
+    state_is_cut_short: with_state("{\n  \"version\": 1,\n  \"serial\": 4,\n"), ["apply", "demo", "--yes"];
+    state_of_a_newer_version: with_state(&APPLIED.replace("\"version\": 1", "\"version\": 2").replace("provision 0.1.0", "provision 9.0.0")), ["plan", "demo"];
+    state_of_another_environment: with_state(&APPLIED.replace("\"environment\": \"demo\"", "\"environment\": \"prod\"")), ["plan", "demo"];
+    status_of_what_was_never_applied: Project::new(DEMO), ["status", "demo"];
+    output_of_what_was_never_applied: Project::new(DEMO), ["output", "demo"];
+    ssh_to_what_was_never_applied: Project::new(DEMO), ["ssh", "demo"];
+    destroy_of_what_was_never_applied: Project::new(DEMO), ["destroy", "demo", "--yes"];
+    output_with_an_unknown_key: with_state(APPLIED), ["output", "demo", "ulr"];
+    apply_without_a_terminal: Project::new(DEMO), ["apply", "demo"];
+    destroy_without_a_terminal: with_state(APPLIED), ["destroy", "demo"];
+    destroy_of_what_is_protected: {
+        let project = Project::new(&format!("protect = true\n{DEMO}"));
+        project.write(".provision/demo/state.json", APPLIED);
+        project
+    }, ["destroy", "demo", "--yes"];
+    destroy_with_a_broken_file: {
+        let project = Project::new("protect = maybe\n");
+        project.write(".provision/demo/state.json", APPLIED);
+        project
+    }, ["destroy", "demo", "--yes"];
+}
+
+#[test]
+fn state_that_may_not_be_read() {
+    let project = with_state(APPLIED);
+    let path = project.root().join(".provision/demo/state.json");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).unwrap();
+    if std::fs::read(&path).is_ok() {
+        // Root reads everything: a folder in the file's place is what it cannot read.
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+    }
+    let filters = [
+        (r"Permission denied|Is a directory", "[why]"),
+        (r"os error \d+", "os error [number]"),
+    ];
+    snapshot("state_that_may_not_be_read", &project.run(&["plan", "demo"]), &filters);
+}
+
+/// This test's process is the holder: it lives, and it is on this computer.
+#[tokio::test]
+async fn locked_by_another_run() {
+    let project = with_state(APPLIED);
+    let folder = project.root().join(".provision/demo");
+    let lock = provision::state::Lock::try_acquire(&folder, "apply", Some("release 12")).unwrap();
+    let filters = [
+        (r"locked by \S+", "locked by [user@host]"),
+        (r"Should \S+", "Should [user@host]"),
+        (r"process \d+", "process [pid]"),
+        (r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "[time]"),
+    ];
+    snapshot(
+        "locked_by_another_run",
+        &project.run(&["destroy", "demo", "--yes"]),
+        &filters,
+    );
+    drop(lock);
+}

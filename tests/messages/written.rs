@@ -1,0 +1,63 @@
+//! Mistakes in what was typed and written: all of them at once, exit code 3, before anything is touched.
+
+use crate::project::{COMPOSE, DEMO, Project, told};
+
+fn demo(more: &str) -> Project {
+    Project::new(&format!("{DEMO}{more}"))
+}
+
+fn with_compose(compose: &str) -> Project {
+    let project = Project::new(DEMO);
+    project.write("web/compose.yaml", compose);
+    project
+}
+
+told! {
+    no_project: Project::empty(), ["validate", "demo"];
+    no_such_environment: Project::new(DEMO), ["apply", "dmeo"];
+    not_a_name: Project::new(DEMO), ["validate", "Demo!"];
+    unknown_command: Project::new(DEMO), ["aply", "demo"];
+    not_toml: Project::new("[machine.local\nimage = 3\n"), ["validate", "demo"];
+    misspelt_key: Project::new(&DEMO.replace("image", "imgae")), ["validate", "demo"];
+    misspelt_table: demo("\n[route]\n\"/x\" = \"web:1\"\n"), ["validate", "demo"];
+    wrong_type: Project::new(&DEMO.replace("image = \"base.qcow2\"", "cpus = \"two\"\nmemory_gib = -1")), ["validate", "demo"];
+    no_machine: Project::new("[stacks.web]\npath = \"../web\"\n"), ["validate", "demo"];
+    unknown_provider: Project::new(&DEMO.replace("machine.local", "machine.aws")), ["validate", "demo"];
+    unknown_stack: demo("\n[stacks.postgrse]\n"), ["validate", "demo"];
+    stack_folder_missing: Project::new(&DEMO.replace("../web", "../wbe")), ["validate", "demo"];
+    unknown_parameter: demo("\n[stacks.postgres]\ndatabase = [\"app\"]\n"), ["validate", "demo"];
+    wrong_parameter: demo("\n[stacks.postgres]\ndatabases = \"app\"\n"), ["validate", "demo"];
+    unknown_variable: Project::new(&DEMO.replace("path = \"../web\"", "path = \"../web\"\nenv = { NAME = \"{{vars.customer}}\" }")), ["validate", "demo"];
+    unknown_url: Project::new(&DEMO.replace("path = \"../web\"", "path = \"../web\"\nenv = { DATABASE_URL = \"{{stacks.postgres.url.shop}}\" }\n[stacks.postgres]\ndatabases = [\"app\"]")), ["validate", "demo"];
+    route_to_nothing: Project::new(&DEMO.replace("web:8000", "wbe:8000")), ["validate", "demo"];
+    route_without_port: Project::new(&DEMO.replace("web:8000", "web")), ["validate", "demo"];
+    published_port: with_compose("services:\n  web:\n    image: web:1\n    ports: [\"5432:5432\"]\n"), ["validate", "demo"];
+    host_network: with_compose("services:\n  web:\n    image: web:1\n    network_mode: host\n"), ["validate", "demo"];
+    not_yaml: with_compose("services:\n  web:\n   image: [web\n"), ["validate", "demo"];
+    unset_compose_variable: with_compose("services:\n  web:\n    image: web:1\n    environment:\n      KEY: ${API_KEY:?what the provider gave you}\n"), ["validate", "demo"];
+    clashing_services: {
+        let project = demo("\n[stacks.other]\npath = \"../other\"\n");
+        project.write("other/compose.yaml", COMPOSE);
+        project
+    }, ["validate", "demo"];
+    missing_image_archive: demo("\n[images]\n\"web:1\" = \"../web.tar\"\n"), ["validate", "demo"];
+    damaged_image_archive: {
+        let project = demo("\n[images]\n\"web:1\" = \"../web.tar\"\n");
+        project.write("web.tar", "404 not found\n");
+        project
+    }, ["validate", "demo"];
+    everything_at_once: {
+        let project = Project::new("domian = \"example.com\"\nprotect = \"yes\"\n[machine.local]\ndisk_gib = 0\n[stacks.web]\npath = \"../web\"\nreplicas = 2\n[routes]\n\"/\" = \"wbe:80\"\n");
+        project.write("web/stack.toml", "descripton = \"the shop\"\n[jobs]\nonce = [\"sead\"]\n");
+        project.write("web/compose.yaml", "services:\n  web:\n    image: web:1\n    ports: [\"80:80\"]\n  seed:\n    build: .\n");
+        project
+    }, ["validate", "demo"];
+    mistakes_across_files: {
+        let project = Project::new(&DEMO.replace("path = \"../web\"", "path = \"../web\"\nreplicas = 2").replace("web:8000", "wbe:80"));
+        project.write("web/stack.toml", "[jobs]\nonce = [\"sead\"]\n");
+        project.write("web/compose.yaml", "services:\n  web:\n    image: web:1\n    ports: [\"80:80\"]\n  seed:\n    image: web:1\n");
+        project
+    }, ["validate", "demo"];
+    init_over_a_file: Project::new(DEMO), ["init", "demo"];
+    init_with_another_provider: Project::empty(), ["init", "demo", "--provider", "aws"];
+}
