@@ -1,5 +1,7 @@
 //! Which module may know which: data flows one way, and nothing on the right is known on the left.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
