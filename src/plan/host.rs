@@ -60,7 +60,9 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, host: Host, p
                     format!("{} (first boot, Docker, firewall, sshd, updates)", digest.short()),
                 )],
             },
-            action: converge(facts.is_empty()),
+            // A run that was cut off may have left a host that somebody else has worked on since: only a first boot that nobody
+            // has waited for yet is taken at its word.
+            action: converge(state.record(&Address::HostBase).is_none() || host != Host::Stays),
             attributes,
             facts,
         });

@@ -27,7 +27,7 @@ pub fn tell(lab: &Lab) {
 pub fn plain(lab: &Lab) {
     lab.ok(&["apply", "plain", "--yes"]);
     assert!(lab.ok(&["apply", "plain", "--yes"]).contains("nothing to do"));
-    lab.on_host("docker compose version && docker info --format '{{.DockerRootDir}}' | grep -x /data/docker");
+    lab.on_host("sudo docker compose version && sudo docker info --format '{{.DockerRootDir}}' | grep -x /data/docker");
     lab.on_host("test -s /var/lib/provision/converged && cloud-init status | grep -q done");
     nothing_is_left(lab);
 }
