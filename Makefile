@@ -38,9 +38,9 @@ install-demo:
 install-test:
 	@tests/lab/install test
 
-# One selection of packages and targets everywhere: another one would compile the dependencies again.
+# The program alone: nobody who wants to see the demo waits for the tests to compile.
 build:
-	@$(CARGO) build --workspace --all-targets
+	@$(CARGO) build
 
 build-tests:
 	@$(CARGO) test --workspace --all-targets --no-run
