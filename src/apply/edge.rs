@@ -33,17 +33,8 @@ pub(super) async fn reload(session: &Session, say: Say<'_>) -> Result<(), ActErr
 impl RealWorld<'_> {
     /// The root certificate of Caddy's own authority, PEM; none when certificates come from elsewhere.
     pub(super) async fn authority(&mut self, say: Say<'_>) -> Result<Option<String>, ActError> {
-        let args = [
-            "compose",
-            "--project-name",
-            "edge",
-            "exec",
-            "-T",
-            "caddy",
-            "cat",
-            "/data/caddy/pki/authorities/local/root.crt",
-        ];
-        let command = RemoteCommand::new("docker", args).named("read the authority's certificate");
+        let command = RemoteCommand::in_edge(["cat", "/data/caddy/pki/authorities/local/root.crt"])
+            .named("read the authority's certificate");
         let output = self.session(say).await?.run(&command, say).await?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         Ok((output.success() && text.contains("BEGIN CERTIFICATE")).then_some(text))

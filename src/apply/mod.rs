@@ -5,6 +5,7 @@
 mod edge;
 mod error;
 pub mod event;
+mod health;
 mod host;
 mod ledger;
 mod machine;

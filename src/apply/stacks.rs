@@ -2,22 +2,19 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::health::{healthy, wait_for_health};
 use super::{ActError, Ledger, Outcome, RealWorld};
 use crate::desired::{ArchiveRef, DesiredStack};
 use crate::names::StackName;
 use crate::note::{Note, Say};
-use crate::plan::{RELEASE, Release, attributes, once_fact};
+use crate::plan::{RELEASE, Release, attributes, job_fact, once_fact};
 use crate::remote::archive::{Archive, ArchiveEntry};
 use crate::remote::{RemoteCommand, Script, Session, Stdin};
 
 /// How long Compose may take to pull, build, create and start.
 const UP: Duration = Duration::from_secs(30 * 60);
-
-/// How long the services may take to become healthy, in seconds.
-const HEALTHY: u32 = 300;
 
 /// How long a job may take: migrations of a large database.
 const JOB: Duration = Duration::from_secs(60 * 60);
@@ -95,6 +92,7 @@ async fn serve(session: &Session, release: &Release, ledger: &mut Ledger<'_>, sa
     let stack = &release.stack;
     for name in &release.before {
         job(session, &stack.name, name, say).await?;
+        ledger.fact(&job_fact(name), now())?;
     }
     up(session, &stack.name, say).await?;
     healthy(session, stack, say).await?;
@@ -103,13 +101,18 @@ async fn serve(session: &Session, release: &Release, ledger: &mut Ledger<'_>, sa
     }
     for name in &release.after {
         job(session, &stack.name, name, say).await?;
+        ledger.fact(&job_fact(name), now())?;
     }
     for name in &release.once {
         job(session, &stack.name, name, say).await?;
         // Recorded at once: a later failure must not run it again.
-        ledger.fact(&once_fact(name), jiff::Timestamp::now().to_string())?;
+        ledger.fact(&once_fact(name), now())?;
     }
     Ok(())
+}
+
+fn now() -> String {
+    jiff::Timestamp::now().to_string()
 }
 
 /// Puts the release that served before back, and says in the error what serves now.
@@ -245,124 +248,6 @@ async fn job(session: &Session, stack: &StackName, name: &str, say: Say<'_>) -> 
     let on_line = |_: crate::remote::Pipe, line: &str| say(Note::Line(format!("{name}: {line}")));
     session.run_lines(&command, &on_line, say).await?.checked(&command)?;
     Ok(())
-}
-
-/// One line of `health.sh`.
-#[derive(Deserialize)]
-struct Health {
-    healthy: Option<bool>,
-    #[serde(default)]
-    reason: String,
-    #[serde(default)]
-    services: Vec<ServiceHealth>,
-    #[serde(default)]
-    disk: String,
-    #[serde(default)]
-    memory: String,
-}
-
-#[derive(Deserialize)]
-struct ServiceHealth {
-    name: String,
-    verdict: String,
-    #[serde(default)]
-    health: Option<String>,
-    #[serde(default)]
-    state: serde_json::Value,
-    #[serde(default)]
-    logs: String,
-}
-
-async fn healthy(session: &Session, stack: &DesiredStack, say: Say<'_>) -> Result<(), ActError> {
-    let expected = stack
-        .services
-        .iter()
-        .filter(|(_, service)| service.instances.is_some_and(|n| n > 0));
-    wait_for_health(session, &stack.name, expected.map(|(name, _)| name.clone()), say).await
-}
-
-/// Waits until the containers of a stack serve; every expected service must have one.
-async fn wait_for_health(
-    session: &Session,
-    stack: &StackName,
-    expected: impl Iterator<Item = String>,
-    say: Say<'_>,
-) -> Result<(), ActError> {
-    let args: Vec<String> = [stack.to_string(), HEALTHY.to_string()]
-        .into_iter()
-        .chain(expected)
-        .collect();
-    let command = RemoteCommand::script(Script::HEALTH, args).within(Duration::from_secs(u64::from(HEALTHY) + 120));
-    let last = std::sync::Mutex::new(String::new());
-    let on_line = |pipe: crate::remote::Pipe, line: &str| {
-        if pipe == crate::remote::Pipe::Stderr {
-            return;
-        }
-        if let Ok(health) = serde_json::from_str::<Health>(line)
-            && health.healthy.is_none()
-        {
-            let waiting: Vec<&str> = health
-                .services
-                .iter()
-                .filter(|s| s.verdict == "wait")
-                .map(|s| s.name.as_str())
-                .collect();
-            if !waiting.is_empty() {
-                say(Note::Waiting(format!("{} to be healthy", waiting.join(", "))));
-            }
-        }
-        if let Ok(mut last) = last.lock() {
-            line.clone_into(&mut last);
-        }
-    };
-    let output = session.run_lines(&command, &on_line, say).await?;
-    if output.success() {
-        return Ok(());
-    }
-    let last = last.lock().map(|last| last.clone()).unwrap_or_default();
-    let health: Health = answer("health", last.as_bytes())?;
-    Err(ActError::Unhealthy {
-        stack: stack.to_string(),
-        reason: health.reason.clone(),
-        bundle: bundle(&health),
-        now: String::new(),
-    })
-}
-
-/// The failure bundle for people.
-fn bundle(health: &Health) -> String {
-    use std::fmt::Write as _;
-    let mut out = String::new();
-    for service in &health.services {
-        let status = |key: &str| service.state.get(key).map(ToString::to_string).unwrap_or_default();
-        let _ = writeln!(out, "--- {} ({})", service.name, service.verdict);
-        if let Some(health) = &service.health {
-            let _ = writeln!(out, "health: {health}");
-        }
-        let _ = writeln!(out, "status: {} exit code: {}", status("Status"), status("ExitCode"));
-        if let Some(check) = service
-            .state
-            .pointer("/Health/Log")
-            .and_then(|log| log.as_array())
-            .and_then(|log| log.last())
-        {
-            let output = check
-                .get("Output")
-                .and_then(serde_json::Value::as_str)
-                .unwrap_or_default()
-                .trim();
-            let code = check.get("ExitCode").map(ToString::to_string).unwrap_or_default();
-            let _ = writeln!(out, "last health check: exit code {code}: {output}");
-        }
-        let _ = writeln!(out, "{}", service.logs.trim_end());
-    }
-    let _ = write!(
-        out,
-        "--- disk\n{}\n--- memory\n{}",
-        health.disk.trim_end(),
-        health.memory.trim_end()
-    );
-    out
 }
 
 /// Asks Compose itself what would be published: it sees through `extends`, `include`, anchors, profiles and variables.

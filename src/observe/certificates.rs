@@ -21,18 +21,7 @@ pub struct Certificate {
 /// When the host cannot be asked.
 pub async fn read(session: &Session, say: Say<'_>) -> Result<Vec<Certificate>, ObserveError> {
     let find = "find /data/caddy/certificates -name '*.crt' -exec cat {} +";
-    let args = [
-        "compose",
-        "--project-name",
-        "edge",
-        "exec",
-        "-T",
-        "caddy",
-        "sh",
-        "-c",
-        find,
-    ];
-    let command = RemoteCommand::new("docker", args).named("read the certificates");
+    let command = RemoteCommand::in_edge(["sh", "-c", find]).named("read the certificates");
     let output = session.run(&command, say).await?;
     Ok(parse(&output.stdout))
 }

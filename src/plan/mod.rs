@@ -14,7 +14,7 @@ pub use destroy::plan_destroy;
 pub use display::render_plan;
 pub use host::base_digests;
 pub use model::{Action, Change, Difference, Origin, Plan, Release, Step};
-pub use stacks::{RELEASE, STACKS, attributes, once_fact};
+pub use stacks::{RELEASE, STACKS, attributes, job_fact, once_fact};
 
 use crate::desired::Desired;
 use crate::names::Address;

@@ -25,6 +25,11 @@ pub fn once_fact(job: &str) -> String {
     format!("once.{job}")
 }
 
+/// The fact that records when a job of every deploy last ran to its end.
+pub fn job_fact(job: &str) -> String {
+    format!("job.{job}")
+}
+
 /// Plans every stack, then the removal of those that are no longer written, then the edge.
 pub fn plan(desired: &Desired, state: &State, observed: &Observed, host: Host, plan: &mut Plan) {
     let probe = observed.host.probe().filter(|_| host == Host::Stays);

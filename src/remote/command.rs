@@ -79,6 +79,18 @@ impl RemoteCommand {
         }
     }
 
+    /// A program inside the running container of the edge.
+    pub fn in_edge<A: Into<String>>(args: impl IntoIterator<Item = A>) -> Self {
+        let compose = ["compose", "--project-name", "edge", "exec", "-T", "caddy"];
+        Self::new(
+            "docker",
+            compose
+                .into_iter()
+                .map(str::to_owned)
+                .chain(args.into_iter().map(Into::into)),
+        )
+    }
+
     /// The same, reading `stdin`.
     #[must_use]
     pub fn reading(mut self, stdin: Stdin) -> Self {
