@@ -36,7 +36,7 @@ pub async fn run(directory: &Path, args: &cli::Apply) -> Result<(), Failure> {
     let mut confirmed = false;
     loop {
         let desired = desired(&sources, &keyring, &state)?; //                            pure
-        let (observed, session) = look(&provider, &state, &keyring, &waiting).await?; //  reads provider and host
+        let (observed, session) = until_stopped(&stop, look(&provider, &state, &keyring, &waiting)).await?; //  reads provider and host
         let plan = plan(&desired, &state, &observed, allowed); //                         pure
         if !(args.json || confirmed && plan.is_empty()) {
             tell(render_plan(&plan, color()).trim_end());
@@ -151,6 +151,18 @@ pub fn waiting(note: Note) {
         Note::Waiting(reason) => tell(&format!("waiting for {reason}")),
         Note::Warning(message) => tell(&format!("warning: {message}")),
         Note::Bytes { .. } | Note::Line(_) => {}
+    }
+}
+
+/// Waits for `what`, or for the person to want an end. Only for what writes nothing.
+async fn until_stopped<T>(
+    stop: &watch::Receiver<bool>,
+    what: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let mut stop = stop.clone();
+    tokio::select! {
+        result = what => result,
+        Ok(_) = stop.wait_for(|stop| *stop) => Err(crate::apply::ApplyError::Interrupted { address: None }.into()),
     }
 }
 

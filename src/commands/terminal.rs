@@ -36,7 +36,7 @@ pub fn confirm(question: &str) -> Result<(), Failure> {
     {
         Ok(true) => Ok(()),
         Ok(false) => Err(Failure::Declined),
-        Err(error) => Err(Failure::other("failed to ask", std::io::Error::other(error))),
+        Err(error) => Err(unanswered(error)),
     }
 }
 
@@ -51,7 +51,16 @@ pub fn confirm_by_typing(question: &str, word: &str) -> Result<(), Failure> {
     match answer {
         Ok(typed) if typed.trim() == word => Ok(()),
         Ok(_) => Err(Failure::Declined),
-        Err(error) => Err(Failure::other("failed to ask", std::io::Error::other(error))),
+        Err(error) => Err(unanswered(error)),
+    }
+}
+
+/// Ctrl-C is an answer, too.
+fn unanswered(error: dialoguer::Error) -> Failure {
+    let dialoguer::Error::IO(error) = error;
+    match error.kind() {
+        std::io::ErrorKind::Interrupted => crate::apply::ApplyError::Interrupted { address: None }.into(),
+        _ => Failure::other("failed to ask", error),
     }
 }
 
