@@ -15,6 +15,8 @@ help: ## this list
 demo: install-demo ## a guestbook on PostgreSQL behind TLS, on a virtual machine of this computer
 	@$(MAKE) --no-print-directory -j2 build lab
 	@$(PROVISION) apply demo --yes
+	@echo
+	@echo "provision is $(PROVISION) here; \`make clean-demo\` takes the demo back"
 
 test: install-test ## everything: unit, golden, fault and end-to-end tests on real machines
 	@$(MAKE) --no-print-directory -j2 build-tests lab

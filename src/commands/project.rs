@@ -136,7 +136,7 @@ pub async fn hang_up(session: Option<Session>) {
     session.close().await;
     if std::env::var_os("PROVISION_STATS").is_some() {
         super::terminal::tell(&format!(
-            "stats: {} ssh connection, {} commands",
+            "stats: {} ssh connection, {} command(s)",
             counts.connections, counts.commands
         ));
     }
