@@ -211,12 +211,15 @@ async fn a_machine_lives_survives_a_power_failure_and_goes() {
     std::thread::sleep(Duration::from_millis(300));
     let taken = TcpListener::bind((made.endpoint.address, made.endpoint.http)).unwrap();
     let error = lab.local.start(&owner, &quiet).await.unwrap_err();
-    assert!(
-        error
-            .what
-            .contains(&format!("(pid {}) listens there", std::process::id())),
-        "{error}"
-    );
+    let told = format!("{}\n{}", error.what, error.remedy.unwrap_or_default())
+        .replace(&std::process::id().to_string(), "PID")
+        .replace(&made.endpoint.address.to_string(), "ADDRESS")
+        .replace(&format!(":{}", made.endpoint.http), ":PORT")
+        .replace(&owner.machine_name(), "MACHINE");
+    insta::assert_snapshot!(told, @r"
+    failed to start `MACHINE` at ADDRESS:PORT: local_provider- (pid PID) listens there
+    stop it and apply again
+    ");
     drop(taken);
     lab.local.start(&owner, &quiet).await.unwrap();
 

@@ -9,6 +9,9 @@ use crate::remote::SessionError;
 use crate::remote::archive::ArchiveError;
 use crate::state::{BundleError, KeyError, KnownHostsError};
 
+/// The exit code with which the host's scripts say that its disk is full (`ENOSPC` on Linux).
+const DISK_FULL: i32 = 28;
+
 /// An apply that did not come to its end. What was done is in the state.
 #[derive(Debug, Error)]
 pub enum ApplyError {
@@ -113,6 +116,11 @@ impl ActError {
     pub fn remedy(&self) -> Option<String> {
         match self {
             Self::Provider(error) => error.remedy.clone(),
+            Self::Session(SessionError::CommandFailed { code: Some(DISK_FULL), .. }) => Some(
+                "what served goes on serving. Make room on the host (`provision ssh NAME`, then `sudo docker system df`) \
+                 and run apply again"
+                    .to_owned(),
+            ),
             Self::Session(error) => error.remedy(),
             Self::Published { .. } => {
                 Some("only the edge is public: remove the published port and add a route".to_owned())

@@ -25,6 +25,9 @@ use crate::environment::model::{Machine, Text};
 use crate::names::{EnvironmentName, Lineage};
 use crate::render::{Bindings, Mark, RenderError, Rendered, cloud_init, render};
 
+/// The bytes of an ed25519 private key inside a JSON string, with room to spare.
+const HOST_KEY: usize = 512;
+
 /// What is known beside the files.
 #[derive(Debug, Clone)]
 pub struct Given<'a> {
@@ -76,6 +79,17 @@ pub fn desire(sources: &Sources, given: &Given<'_>) -> Result<Desired, Problems>
         given.host_key_public,
         script.as_deref().unwrap_or_default(),
     ));
+    if user_data
+        .as_ref()
+        .is_some_and(|text| text.marked().len() + HOST_KEY > cloud_init::USER_DATA_MAX)
+    {
+        let span = findings.file.span_of(&["access", "authorized_keys"]);
+        findings.at(
+            span,
+            "these keys are too long for a machine's user-data, which may have 16 KiB",
+            "use ed25519 keys, or fewer of them",
+        );
+    }
     let first_boot_base = cloud_init::Base {
         authorized_keys: &[],
         ..base

@@ -516,6 +516,49 @@ async fn a_key_file_and_a_jump_host_of_the_persons_own_configuration_work() {
 }
 
 #[tokio::test]
+async fn a_key_that_only_the_agent_holds_works() {
+    let Some(server) = Server::start() else { return };
+    server.ready();
+    let folder = server.folder.path();
+    let (socket, key, config) = (
+        folder.join("agent"),
+        folder.join("agent-key"),
+        folder.join("agent-config"),
+    );
+    server.client.write_openssh_file(&key, ssh_key::LineEnding::LF).unwrap();
+    let public = folder.join("agent-key.pub");
+    std::fs::write(&public, server.client.public_key().to_openssh().unwrap()).unwrap();
+    let mut agent = std::process::Command::new("ssh-agent")
+        .arg("-D")
+        .arg("-a")
+        .arg(&socket)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    while !socket.exists() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let added = std::process::Command::new("ssh-add")
+        .arg(&key)
+        .env("SSH_AUTH_SOCK", &socket)
+        .output()
+        .unwrap();
+    // The private half is nowhere but in the agent now.
+    std::fs::remove_file(&key).unwrap();
+    std::fs::write(&config, format!("Host *\n  IdentityAgent {}\n", socket.display())).unwrap();
+    let target = Target {
+        key: ClientKey::Agent(Some(public)),
+        ssh_config: Some(config),
+        ..server.target()
+    };
+    let session = Session::connect(&target, boot(10), &silent).await;
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+    assert!(added.status.success(), "{added:?}");
+    assert!(session.unwrap().run_ok(&sh("true"), &silent).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_script_reads_its_own_input() {
     let Some(server) = Server::start() else { return };
     server.ready();
