@@ -32,13 +32,15 @@ pub async fn run(directory: &Path, args: &cli::Apply) -> Result<(), Failure> {
         data_loss: args.allow_data_loss,
     };
 
-    let mut asked = args.yes;
-    let mut confirmed = false;
+    let mut consent = args.yes;
+    // A machine that had no power is looked at again once it runs, in the same run and under the same consent.
+    let mut again = false;
     loop {
         let desired = desired(&sources, &keyring, &state)?; //                            pure
-        let (observed, session) = until_stopped(&stop, look(&provider, &state, &keyring, &waiting)).await?; //  reads provider and host
+        let looked = look(&provider, &state, &keyring, &waiting); //                      reads provider and host
+        let (observed, session) = until_stopped(&stop, looked).await?;
         let plan = plan(&desired, &state, &observed, allowed); //                         pure
-        if !(args.json || confirmed && plan.is_empty()) {
+        if !(args.json || again && plan.is_empty()) {
             tell(render_plan(&plan, color()).trim_end());
         }
         if !plan.refusals.is_empty() {
@@ -48,11 +50,11 @@ pub async fn run(directory: &Path, args: &cli::Apply) -> Result<(), Failure> {
             hang_up(session).await;
             break;
         }
-        if !asked {
+        if !consent {
             confirm(&format!("Apply this to {}?", project.name))?;
-            asked = true;
+            consent = true;
         }
-        confirmed = true;
+        again = true;
 
         let mut keep = Keeper {
             store: project.store.clone(),

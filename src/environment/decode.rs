@@ -20,6 +20,48 @@ pub fn decode(source: &Source) -> Result<Environment, Problems> {
     document(source)
 }
 
+/// Tables whose settings have no consequences outside of them: without a mistaken one, the rest can be understood.
+const INDEPENDENT: [&str; 4] = ["machine", "data", "access", "tls"];
+
+/// Reads an environment file like [`decode`]; where it can be understood in spite of its mistakes, because they lie in
+/// settings on which nothing else depends, it is returned with them, so that those in other files are told in the same go.
+pub(super) fn understand(source: &Source) -> Result<(Environment, Vec<Problem>), Problems> {
+    let mistakes = match decode(source) {
+        Ok(environment) => return Ok((environment, Vec::new())),
+        Err(mistakes) => mistakes,
+    };
+    let Ok(mut tree) = parse(source) else {
+        return Err(mistakes);
+    };
+    for mistake in mistakes.iter() {
+        let mended = tree.get_mut().iter_mut().any(|(key, value)| {
+            let independent = INDEPENDENT.contains(&key.get_ref().as_ref());
+            independent && leave_out_of(value, mistake.span.start)
+        });
+        if !mended {
+            return Err(mistakes);
+        }
+    }
+    let whole = check::against(&super::schema::of::<Environment>(), source, &tree).is_empty();
+    match <Environment as serde::Deserialize>::deserialize(toml::Deserializer::from(tree)) {
+        Ok(environment) if whole => Ok((environment, mistakes.into_vec())),
+        _ => Err(mistakes),
+    }
+}
+
+/// Takes the innermost setting at a place out of a value, if that is a table.
+fn leave_out_of(value: &mut Spanned<DeValue<'_>>, at: usize) -> bool {
+    let DeValue::Table(table) = value.get_mut() else {
+        return false;
+    };
+    let inner = table.iter_mut().any(|(_, value)| leave_out_of(value, at));
+    let found = table
+        .iter()
+        .find(|(key, value)| key.span().contains(&at) || value.span().contains(&at))
+        .map(|(key, _)| key.clone());
+    inner || found.is_some_and(|key| table.remove(&key).is_some())
+}
+
 /// Reads any TOML document whose type has a schema.
 pub(super) fn document<T: DeserializeOwned + JsonSchema>(source: &Source) -> Result<T, Problems> {
     let tree = parse(source)?;

@@ -145,11 +145,12 @@ pub fn load(root: &Path, name: &EnvironmentName) -> Result<Sources, LoadError> {
         });
     }
     let file = Source::read(&path, &stack::shown(&path, root))?;
-    let environment = decode::decode(&file)?;
+    let (environment, mistaken) = decode::understand(&file)?;
 
     let mut problems = Vec::new();
     let stacks = load_stacks(root, &directory, &file, &environment, &mut problems);
-    let mut mistakes: Vec<Problem> = stacks.values().flat_map(|stack| stack.mistakes.clone()).collect();
+    let in_stacks = stacks.values().flat_map(|stack| stack.mistakes.clone());
+    let mut mistakes: Vec<Problem> = mistaken.into_iter().chain(in_stacks).collect();
     let images = load_images(&directory, &file, &environment, &mut mistakes);
     if !problems.is_empty() {
         problems.append(&mut mistakes);

@@ -30,6 +30,7 @@ told! {
     unknown_variable: Project::new(&DEMO.replace("path = \"../web\"", "path = \"../web\"\nenv = { NAME = \"{{vars.customer}}\" }")), ["validate", "demo"];
     unknown_url: Project::new(&DEMO.replace("path = \"../web\"", "path = \"../web\"\nenv = { DATABASE_URL = \"{{stacks.postgres.url.shop}}\" }\n[stacks.postgres]\ndatabases = [\"app\"]")), ["validate", "demo"];
     route_to_nothing: Project::new(&DEMO.replace("web:8000", "wbe:8000")), ["validate", "demo"];
+    settings_and_what_they_do_not_touch: Project::new(&DEMO.replace("image", "imgae").replace("web:8000", "wbe:8000")), ["validate", "demo"];
     route_without_port: Project::new(&DEMO.replace("web:8000", "web")), ["validate", "demo"];
     published_port: with_compose("services:\n  web:\n    image: web:1\n    ports: [\"5432:5432\"]\n"), ["validate", "demo"];
     host_network: with_compose("services:\n  web:\n    image: web:1\n    network_mode: host\n"), ["validate", "demo"];
