@@ -40,7 +40,7 @@ impl Keyring {
     pub fn open(store: &LocalStore, state: &State, sources: &Sources) -> Result<Self, Failure> {
         let bundle_store = BundleStore::new(store.folder(), &state.lineage);
         let mut bundle = match bundle_store.path().exists() {
-            true => bundle_store.load(&Identity::load_or_create()?.0)?.unwrap_or_default(),
+            true => bundle_store.load(&Identity::load_existing()?)?.unwrap_or_default(),
             // A command that only looks must not make an identity.
             false => Bundle::default(),
         };

@@ -40,6 +40,12 @@ pub enum IdentityError {
         /// What is wrong.
         why: &'static str,
     },
+    /// Secrets are there, and what opens them is not.
+    #[error("failed to find your age identity {}, which alone opens the secrets of this environment", path.display())]
+    Missing {
+        /// The usual file.
+        path: PathBuf,
+    },
     /// Others can read it.
     #[error("refused the age identity {}: its mode is {mode:04o}, so that others can read it", path.display())]
     Exposed {
@@ -69,6 +75,9 @@ impl IdentityError {
             Self::NotAnIdentity { .. } => {
                 "it must hold one line that starts with AGE-SECRET-KEY-1, as `age-keygen` writes it; bring back your copy of it".to_owned()
             }
+            Self::Missing { .. } => format!(
+                "bring back your copy of it, or ask whoever made the environment for theirs and set {FILE_VARIABLE} to its file"
+            ),
             Self::Exposed { path, .. } => format!("run `chmod 600 {}`", path.display()),
             Self::File { path, why, .. } if why.kind() == io::ErrorKind::NotFound => {
                 format!("{FILE_VARIABLE} names {}: correct it, or bring the file there", path.display())
@@ -137,6 +146,17 @@ impl Identity {
     /// When it cannot be read or made, or others can read it.
     pub fn load_or_create() -> Result<(Self, bool), IdentityError> {
         Self::load_or_create_from(&Source::from_environment()?)
+    }
+
+    /// The identity that opens what is there already: a new one would not.
+    ///
+    /// # Errors
+    /// When there is none, it cannot be read, or others can read it.
+    pub fn load_existing() -> Result<Self, IdentityError> {
+        match Source::from_environment()? {
+            Source::Default(path) => Self::load(&path)?.ok_or(IdentityError::Missing { path }),
+            given => Ok(Self::load_or_create_from(&given)?.0),
+        }
     }
 
     /// The identity from a given place.

@@ -21,10 +21,25 @@ told! {
 
 /// The first apply writes the bundle and then fails for want of QEMU; the next has another identity.
 #[test]
-fn another_identity() {
+fn identity_lost() {
     let project = Project::new(DEMO).with_programs(&[]);
     project.output(&["apply", "demo", "--yes"]);
     std::fs::remove_dir_all(project.root().join("home/config")).unwrap();
+    snapshot("identity_lost", &project.run(&["plan", "demo"]), &[]);
+    assert!(
+        !project.root().join("home/config").exists(),
+        "looking makes no identity"
+    );
+}
+
+#[test]
+fn another_identity() {
+    let project = Project::new(DEMO).with_programs(&[]);
+    project.output(&["apply", "demo", "--yes"]);
+    let other = Project::new(DEMO).with_programs(&[]);
+    other.output(&["apply", "demo", "--yes"]);
+    let identity = "home/config/provision/identity";
+    std::fs::copy(other.root().join(identity), project.root().join(identity)).unwrap();
     let filters = [("age1[0-9a-z]{58}", "[recipient]")];
     snapshot("another_identity", &project.run(&["apply", "demo", "--yes"]), &filters);
 }
