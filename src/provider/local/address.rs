@@ -13,6 +13,9 @@ use super::ports;
 use crate::names::Endpoint;
 use crate::provider::ProviderError;
 
+/// How the names of files begin that are not written to their end yet.
+const PENDING: &str = ".new-";
+
 /// The addresses in use on this computer.
 #[derive(Debug)]
 pub struct Addresses<'a> {
@@ -31,6 +34,7 @@ impl<'a> Addresses<'a> {
         let folder = File::open(&self.dirs.addresses)
             .and_then(|folder| folder.lock().map(|()| folder))
             .map_err(|why| self.failed("lock").because(why))?;
+        self.sweep()?;
         let own = self.held(machine)?;
         let endpoint = if ports::has_own_addresses() {
             let mut all = (0..=255_u8).flat_map(|x| (1..=254_u8).map(move |y| Ipv4Addr::new(127, 77, x, y)));
@@ -83,7 +87,9 @@ impl<'a> Addresses<'a> {
         let Some(endpoint) = choose() else { return Ok(None) };
         if !mine {
             let write = || -> std::io::Result<()> {
-                let mut file = tempfile::NamedTempFile::new_in(&self.dirs.addresses)?;
+                let mut file = tempfile::Builder::new()
+                    .prefix(PENDING)
+                    .tempfile_in(&self.dirs.addresses)?;
                 writeln!(file, "{machine}")?;
                 file.persist_noclobber(&path).map_err(|failed| failed.error)?;
                 Ok(())
@@ -94,6 +100,15 @@ impl<'a> Addresses<'a> {
             }
         }
         Ok(Some(endpoint))
+    }
+
+    /// Removes what a run left that was killed while it wrote. The folder is locked: nobody is writing now.
+    fn sweep(&self) -> Result<(), ProviderError> {
+        let entries = std::fs::read_dir(&self.dirs.addresses).map_err(|why| self.failed("read").because(why))?;
+        entries
+            .flatten()
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(PENDING))
+            .try_for_each(|entry| self.remove(&entry.path()))
     }
 
     fn name_of(&self, endpoint: &Endpoint) -> String {
@@ -177,6 +192,18 @@ mod tests {
         assert_eq!(addresses.claim("c").unwrap(), a);
         addresses.release("b").unwrap();
         assert_eq!(addresses.held("b").unwrap(), Vec::<PathBuf>::new());
+    }
+
+    #[test]
+    fn what_a_killed_claim_left_is_swept() {
+        let temp = tempfile::tempdir().unwrap();
+        let dirs = dirs(&temp);
+        std::fs::create_dir_all(&dirs.addresses).unwrap();
+        std::fs::set_permissions(&dirs.addresses, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        std::fs::write(dirs.addresses.join(".new-x1"), "").unwrap();
+        machine(&dirs, "a");
+        Addresses::of(&dirs).claim("a").unwrap();
+        assert_eq!(std::fs::read_dir(&dirs.addresses).unwrap().count(), 1);
     }
 
     #[test]
