@@ -119,6 +119,8 @@ pub enum Address {
     MachineInstance,
     /// Its fixed address.
     MachineAddress,
+    /// The address records of one host name.
+    Dns(String),
     /// The SSH host key, pinned and rotated.
     HostIdentity,
     /// Packages, Docker engine, firewall, sshd, users, updates.
@@ -137,7 +139,8 @@ impl Address {
             | Self::MachineFirewall
             | Self::MachineVolume
             | Self::MachineInstance
-            | Self::MachineAddress => "machine",
+            | Self::MachineAddress
+            | Self::Dns(_) => "machine",
             Self::HostIdentity | Self::HostBase => "host",
             Self::Stack(_) => "stacks",
             Self::Edge => "edge",
@@ -153,6 +156,7 @@ impl fmt::Display for Address {
             Self::MachineVolume => f.write_str("machine.volume"),
             Self::MachineInstance => f.write_str("machine.instance"),
             Self::MachineAddress => f.write_str("machine.address"),
+            Self::Dns(name) => write!(f, "dns.{name}"),
             Self::HostIdentity => f.write_str("host.identity"),
             Self::HostBase => f.write_str("host.base"),
             Self::Stack(name) => write!(f, "stack.{name}"),
@@ -174,13 +178,14 @@ impl FromStr for Address {
             "host.identity" => Self::HostIdentity,
             "host.base" => Self::HostBase,
             "edge.caddy" => Self::Edge,
-            other => match other.strip_prefix("stack.") {
-                Some(name) => Self::Stack(name.parse()?),
-                None => {
+            other => match other.split_once('.') {
+                Some(("stack", name)) => Self::Stack(name.parse()?),
+                Some(("dns", name)) if !name.is_empty() => Self::Dns(name.to_owned()),
+                _ => {
                     return Err(NameError {
                         given: text.to_owned(),
                         kind: "an address",
-                        rule: "an address is one of machine.key, machine.instance, machine.volume, host.identity, host.base, stack.<name>, edge.caddy",
+                        rule: "an address is one of machine.key, machine.firewall, machine.instance, machine.volume, machine.address, dns.<name>, host.identity, host.base, stack.<name>, edge.caddy",
                     });
                 }
             },

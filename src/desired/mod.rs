@@ -14,7 +14,7 @@ pub use edge::url;
 pub use machine::absolute;
 pub use model::{
     ArchiveRef, Body, Desired, DesiredBase, DesiredEdge, DesiredFile, DesiredInstance, DesiredService, DesiredStack,
-    Jobs, instance_attributes,
+    Jobs,
 };
 
 pub use crate::environment::image::normal as normal_image;

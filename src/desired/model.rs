@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::names::{Digest, EnvironmentName, StackName};
-use crate::provider::{Acceleration, InstanceSpec, LocalImage, LocalShape, Shape};
+use crate::provider::InstanceSpec;
 use crate::render::caddyfile::Route;
 use crate::render::{Bindings, Rendered};
 
@@ -202,55 +202,6 @@ fn dot_env(variables: &BTreeMap<String, Rendered>, value: impl Fn(&Rendered) -> 
         }
     }
     out
-}
-
-/// The attributes of a machine as they stand in plan and state.
-pub fn instance_attributes(spec: &InstanceSpec) -> BTreeMap<String, String> {
-    let InstanceSpec {
-        shape,
-        disk_gib,
-        volume_gib,
-        user_data: _,
-    } = spec;
-    let mut attributes = match shape {
-        Shape::Local(local) => local_attributes(local),
-    };
-    attributes.insert("disk_gib".into(), disk_gib.to_string());
-    if let Some(gib) = volume_gib {
-        attributes.insert("volume_gib".into(), gib.to_string());
-    }
-    attributes
-}
-
-fn local_attributes(shape: &LocalShape) -> BTreeMap<String, String> {
-    let LocalShape {
-        cpus,
-        memory_mib,
-        image,
-        boot,
-        acceleration,
-    } = shape;
-    let image = match image {
-        LocalImage::Path(path) => path.display().to_string(),
-        LocalImage::Url { url, sha512: _ } => url.clone(),
-    };
-    let acceleration = match acceleration {
-        Acceleration::Auto => "auto",
-        Acceleration::Kvm => "kvm",
-        Acceleration::Hvf => "hvf",
-        Acceleration::Tcg => "tcg",
-    };
-    let mut attributes = BTreeMap::from([
-        ("provider".to_owned(), "local".to_owned()),
-        ("cpus".to_owned(), cpus.to_string()),
-        ("memory_mib".to_owned(), memory_mib.to_string()),
-        ("image".to_owned(), image),
-        ("acceleration".to_owned(), acceleration.to_owned()),
-    ]);
-    if let Some(boot) = boot {
-        attributes.insert("kernel".to_owned(), boot.kernel.display().to_string());
-    }
-    attributes
 }
 
 #[cfg(test)]

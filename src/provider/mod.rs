@@ -4,14 +4,26 @@
 //! Reading calls (`observe`, `leftovers`) never write; every writing call is idempotent under its token, so that a call
 //! repeated after a crash finds what the first one made.
 
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod local;
+#[cfg(feature = "aws")]
+pub mod route53;
+pub mod spec;
 
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv6Addr};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::names::{Endpoint, EnvironmentName, Lineage};
+pub use spec::{
+    Acceleration, Attributes, AwsShape, Course, CpuCredits, DirectBoot, DnsKind, DnsSpec, InstanceSpec, LocalImage,
+    LocalShape, Sha512Source, Shape, SshFrom,
+};
+
+use crate::names::{Address, Endpoint, EnvironmentName, Lineage};
 use crate::note::Say;
 
 /// How a line of [`Provider::leftovers`] begins when it names something that was kept on purpose.
@@ -24,6 +36,8 @@ pub struct Owner {
     pub environment: EnvironmentName,
     /// Its lineage.
     pub lineage: Lineage,
+    /// What the state knows it to have: found even when somebody took its tags away.
+    pub ids: BTreeMap<Address, String>,
 }
 
 impl Owner {
@@ -31,92 +45,6 @@ impl Owner {
     pub fn machine_name(&self) -> String {
         format!("{}-{}", self.environment, self.lineage.short())
     }
-}
-
-/// A machine as it shall be made. Whatever the first boot needs is in here.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InstanceSpec {
-    /// The provider's own part.
-    pub shape: Shape,
-    /// Size of the root disk in GiB.
-    pub disk_gib: u32,
-    /// Size of the data volume in GiB; no volume without.
-    pub volume_gib: Option<u32>,
-    /// The rendered `#cloud-config`.
-    pub user_data: String,
-}
-
-/// What differs between providers in an [`InstanceSpec`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Shape {
-    /// A QEMU virtual machine on this computer.
-    Local(LocalShape),
-}
-
-/// A local virtual machine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LocalShape {
-    /// Virtual processors.
-    pub cpus: u32,
-    /// Memory in MiB.
-    pub memory_mib: u32,
-    /// Where the base image comes from.
-    pub image: LocalImage,
-    /// Boot this kernel directly instead of the image's boot loader.
-    pub boot: Option<DirectBoot>,
-    /// How the guest is executed.
-    pub acceleration: Acceleration,
-}
-
-/// The base image of a local machine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LocalImage {
-    /// A file on this computer, absolute.
-    Path(PathBuf),
-    /// A download, verified against its SHA-512 (128 hexadecimal digits) and kept in the user's cache.
-    Url {
-        /// Where it is.
-        url: String,
-        /// What it must hash to.
-        sha512: Sha512Source,
-    },
-}
-
-/// How the checksum of a download is known.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Sha512Source {
-    /// Written in the environment file: 128 lower-case hexadecimal digits.
-    Digest(String),
-    /// The publisher's `SHA512SUMS` file, fetched over HTTPS (Debian publishes one beside its cloud images).
-    SumsUrl(String),
-}
-
-/// A kernel to boot directly: faster under emulation than a boot loader.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DirectBoot {
-    /// The kernel image, absolute.
-    pub kernel: PathBuf,
-    /// The initial RAM disk, absolute.
-    pub initrd: Option<PathBuf>,
-    /// The kernel command line.
-    pub cmdline: String,
-}
-
-/// How QEMU executes the guest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Acceleration {
-    /// KVM or HVF when it really runs a guest, otherwise emulation with a warning.
-    Auto,
-    /// KVM, or an error.
-    Kvm,
-    /// Apple's hypervisor, or an error.
-    Hvf,
-    /// Emulation.
-    Tcg,
 }
 
 /// A machine that exists.
@@ -128,8 +56,14 @@ pub struct Instance {
     pub power: Power,
     /// Where it is reached; kept over a stop.
     pub endpoint: Endpoint,
-    /// What it was made with, as far as the provider can tell: attribute names as in the plan.
-    pub attributes: std::collections::BTreeMap<String, String>,
+    /// What it is like, as far as the provider can tell: attribute names as in the plan.
+    pub attributes: Attributes,
+    /// Its IPv6 address, when it has one beside that of its endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv6: Option<Ipv6Addr>,
+    /// What we were told beside that, such as its zone and the image that an alias stood for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub facts: BTreeMap<String, String>,
 }
 
 /// Whether a machine runs.
@@ -142,31 +76,146 @@ pub enum Power {
     Off,
 }
 
-/// The provider of one environment.
+/// What there is of one owner.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sight {
+    /// The machine.
+    pub instance: Option<Instance>,
+    /// What belongs to it, where a provider makes it apart: key, firewall, volume, address, names.
+    pub parts: BTreeMap<Address, Part>,
+    /// Worth knowing: an image that is newer than the one in use.
+    pub news: Vec<String>,
+}
+
+/// One thing that belongs to a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// The provider's identifier.
+    pub id: String,
+    /// All that it is like, of what can be asked for: attribute names as in [`InstanceSpec::parts`]. What is not meant to be
+    /// there, such as a foreign rule of a firewall, is in here too.
+    pub attributes: Attributes,
+    /// What we were told beside that; `address` where the machine is found under it.
+    #[serde(default)]
+    pub facts: BTreeMap<String, String>,
+}
+
+/// Something that bears our tags, whoever's it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Found {
+    /// What it is for.
+    pub address: Address,
+    /// The provider's identifier.
+    pub id: String,
+    /// Whose.
+    pub environment: EnvironmentName,
+    /// Of which life of it.
+    pub lineage: Lineage,
+    /// Since when it is there, where that is told.
+    pub created: Option<Timestamp>,
+    /// When it shall be gone.
+    pub expires: Option<Timestamp>,
+    /// What it costs a month, where that is known.
+    pub monthly: Option<Money>,
+}
+
+/// An amount of US dollars in a thousandth of a cent, as price lists are finer than cents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Money(pub u64);
+
+impl std::fmt::Display for Money {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let cents = self.0.saturating_add(500) / 1000;
+        write!(f, "{}.{:02} USD", cents / 100, cents % 100)
+    }
+}
+
+/// What a machine costs a month of 730 hours, item by item.
+pub type Costs = Vec<(String, Money)>;
+
+/// The providers of one environment: of its machine, and of its names.
 #[derive(Debug)]
-pub enum Provider {
+pub struct Provider {
+    machine: Machines,
+    names: Option<Names>,
+}
+
+/// What makes machines.
+#[derive(Debug)]
+pub enum Machines {
     /// QEMU on this computer.
     Local(local::Local),
+    /// Amazon EC2.
+    #[cfg(feature = "aws")]
+    Aws(aws::Aws),
+}
+
+/// What serves names.
+#[derive(Debug)]
+pub enum Names {
+    /// Amazon Route 53.
+    #[cfg(feature = "aws")]
+    Route53(route53::Route53),
 }
 
 impl Provider {
-    /// What there is of this owner's machine. Reads only.
-    ///
-    /// # Errors
-    /// When the provider cannot be asked.
-    pub async fn observe(&self, owner: &Owner) -> Result<Option<Instance>, ProviderError> {
-        match self {
-            Self::Local(local) => local.observe(owner).await,
+    /// The providers of an environment.
+    pub fn new(machine: Machines, names: Option<Names>) -> Self {
+        Self { machine, names }
+    }
+
+    /// What finds the provider again when the environment's file is gone; recorded with everything it makes.
+    pub fn facts(&self) -> BTreeMap<String, String> {
+        match &self.machine {
+            Machines::Local(_) => BTreeMap::from([("provider".to_owned(), "local".to_owned())]),
+            #[cfg(feature = "aws")]
+            Machines::Aws(aws) => aws.facts(),
         }
     }
 
-    /// Makes the machine and starts it, or adopts the one that an interrupted run made for the same owner.
+    /// What there is of this owner's machine. Reads only. `names` are the host names that it shall have or has.
+    ///
+    /// # Errors
+    /// When the provider cannot be asked.
+    pub async fn observe(&self, owner: &Owner, names: &BTreeSet<String>) -> Result<Sight, ProviderError> {
+        let machine = async {
+            match &self.machine {
+                Machines::Local(local) => Ok(Sight {
+                    instance: local.observe(owner).await?,
+                    ..Sight::default()
+                }),
+                #[cfg(feature = "aws")]
+                Machines::Aws(aws) => aws.observe(owner).await,
+            }
+        };
+        let records = async {
+            match &self.names {
+                None => Ok::<_, ProviderError>(BTreeMap::new()),
+                #[cfg(feature = "aws")]
+                Some(Names::Route53(route53)) => route53.observe(owner, names).await,
+            }
+        };
+        let (mut sight, records) = futures_util::future::try_join(machine, records).await?;
+        sight.parts.extend(records);
+        Ok(sight)
+    }
+
+    /// Makes the machine and starts it, or adopts the one that an interrupted run made for the same owner. `generation` counts
+    /// the machines of this owner: a call repeated with the same one gives the same machine.
     ///
     /// # Errors
     /// When it cannot be made; what was half made is removed or adopted by the next call.
-    pub async fn create(&self, owner: &Owner, spec: &InstanceSpec, say: Say<'_>) -> Result<Instance, ProviderError> {
-        match self {
-            Self::Local(local) => local.create(owner, spec, say).await,
+    pub async fn create(
+        &self,
+        owner: &Owner,
+        spec: &InstanceSpec,
+        generation: u64,
+        say: Say<'_>,
+    ) -> Result<Instance, ProviderError> {
+        match &self.machine {
+            Machines::Local(local) => local.create(owner, spec, say).await,
+            #[cfg(feature = "aws")]
+            Machines::Aws(aws) => aws.create(owner, spec, generation, say).await,
         }
     }
 
@@ -175,28 +224,71 @@ impl Provider {
     /// # Errors
     /// When there is no such machine or it does not start.
     pub async fn start(&self, owner: &Owner, say: Say<'_>) -> Result<Instance, ProviderError> {
-        match self {
-            Self::Local(local) => local.start(owner, say).await,
+        match &self.machine {
+            Machines::Local(local) => local.start(owner, say).await,
+            #[cfg(feature = "aws")]
+            Machines::Aws(aws) => aws.start(owner, say).await,
         }
     }
 
-    /// Changes processors, memory or disk size of an existing machine, stopping and starting it where that is needed.
+    /// Brings an existing machine to what `spec` says, stopping and starting it where that is needed. Changes nothing that
+    /// only a new machine can have.
     ///
     /// # Errors
     /// When there is no such machine or the change cannot be made.
     pub async fn resize(&self, owner: &Owner, spec: &InstanceSpec, say: Say<'_>) -> Result<Instance, ProviderError> {
-        match self {
-            Self::Local(local) => local.resize(owner, spec, say).await,
+        match &self.machine {
+            Machines::Local(local) => local.resize(owner, spec, say).await,
+            #[cfg(feature = "aws")]
+            Machines::Aws(aws) => aws.resize(owner, spec, say).await,
         }
     }
 
-    /// Removes the machine and, unless `keep_volume`, its data volume. Nothing happens when it is gone.
+    /// Removes the machine and, unless `keep_volume`, a data volume that was made with it. Nothing happens when it is gone.
     ///
     /// # Errors
     /// When something is left.
     pub async fn destroy(&self, owner: &Owner, keep_volume: bool, say: Say<'_>) -> Result<(), ProviderError> {
-        match self {
-            Self::Local(local) => local.destroy(owner, keep_volume, say).await,
+        match &self.machine {
+            Machines::Local(local) => local.destroy(owner, keep_volume, say).await,
+            #[cfg(feature = "aws")]
+            Machines::Aws(aws) => aws.destroy(owner, say).await,
+        }
+    }
+
+    /// Brings one part to what `spec` says: makes it, adopts what an interrupted run made, or changes it. `at` is where the
+    /// machine is found, for names.
+    ///
+    /// # Errors
+    /// When it cannot be done; the next call goes on.
+    pub async fn ensure(
+        &self,
+        owner: &Owner,
+        address: &Address,
+        spec: &InstanceSpec,
+        at: &Reached,
+        say: Say<'_>,
+    ) -> Result<Part, ProviderError> {
+        match (&self.machine, &self.names, address) {
+            #[cfg(feature = "aws")]
+            (_, Some(Names::Route53(route53)), Address::Dns(name)) => route53.ensure(owner, name, spec, at, say).await,
+            #[cfg(feature = "aws")]
+            (Machines::Aws(aws), ..) => aws.ensure(owner, address, spec, say).await,
+            _ => Err(no_such_part(address)),
+        }
+    }
+
+    /// Removes one part. Nothing happens when it is gone.
+    ///
+    /// # Errors
+    /// When it is left.
+    pub async fn remove(&self, owner: &Owner, address: &Address, say: Say<'_>) -> Result<(), ProviderError> {
+        match (&self.machine, &self.names, address) {
+            #[cfg(feature = "aws")]
+            (_, Some(Names::Route53(route53)), Address::Dns(name)) => route53.remove(owner, name, say).await,
+            #[cfg(feature = "aws")]
+            (Machines::Aws(aws), ..) => aws.remove(owner, address, say).await,
+            _ => Err(no_such_part(address)),
         }
     }
 
@@ -205,11 +297,103 @@ impl Provider {
     ///
     /// # Errors
     /// When the provider cannot be asked.
-    pub async fn leftovers(&self, owner: &Owner) -> Result<Vec<String>, ProviderError> {
-        match self {
-            Self::Local(local) => local.leftovers(owner).await,
+    pub async fn leftovers(&self, owner: &Owner, names: &BTreeSet<String>) -> Result<Vec<String>, ProviderError> {
+        let mut left = match &self.machine {
+            Machines::Local(local) => local.leftovers(owner).await?,
+            #[cfg(feature = "aws")]
+            Machines::Aws(aws) => aws.leftovers(owner).await?,
+        };
+        match &self.names {
+            None => {}
+            #[cfg(feature = "aws")]
+            Some(Names::Route53(route53)) => {
+                let records = route53.observe(owner, names).await?;
+                left.extend(records.into_keys().map(|address| address.to_string()));
+            }
+        }
+        Ok(left)
+    }
+
+    /// Lets the caller's own address reach port 22 until [`Provider::dismiss`]; what crashed runs left open is closed.
+    /// Nothing happens where the caller needs no admission.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub async fn admit(&self, owner: &Owner, caller: &Caller) -> Result<(), ProviderError> {
+        match &self.machine {
+            Machines::Local(_) => Ok(()),
+            #[cfg(feature = "aws")]
+            Machines::Aws(aws) => aws.admit(owner, caller).await,
         }
     }
+
+    /// Closes what [`Provider::admit`] opened for this caller.
+    ///
+    /// # Errors
+    /// When it cannot be closed.
+    pub async fn dismiss(&self, owner: &Owner, caller: &Caller) -> Result<(), ProviderError> {
+        match &self.machine {
+            Machines::Local(_) => Ok(()),
+            #[cfg(feature = "aws")]
+            Machines::Aws(aws) => aws.dismiss(owner, caller).await,
+        }
+    }
+
+    /// What the machine that `spec` asks for costs. None where there are no prices or none can be had.
+    pub async fn costs(&self, spec: &InstanceSpec) -> Option<Costs> {
+        match &self.machine {
+            Machines::Local(_) => None,
+            #[cfg(feature = "aws")]
+            Machines::Aws(aws) => aws.costs(spec).await,
+        }
+    }
+
+    /// Everything that bears our tags where this provider looks, of all environments. Reads only.
+    ///
+    /// # Errors
+    /// When the provider cannot be asked.
+    pub async fn find(&self) -> Result<Vec<Found>, ProviderError> {
+        match &self.machine {
+            Machines::Local(local) => local.find().await,
+            #[cfg(feature = "aws")]
+            Machines::Aws(aws) => aws.find().await,
+        }
+    }
+
+    /// Takes one resource over: checks that it is there, is of the right kind and nobody else's, and gives it our tags.
+    ///
+    /// # Errors
+    /// When it is not fit for that.
+    pub async fn adopt(&self, owner: &Owner, address: &Address, id: &str) -> Result<(), ProviderError> {
+        match &self.machine {
+            #[cfg(feature = "aws")]
+            Machines::Aws(aws) => aws.adopt(owner, address, id).await,
+            Machines::Local(_) => Err(ProviderError::new(format!("failed to take over {address} {id}: the local provider makes its machines itself"))),
+        }
+    }
+}
+
+/// Where a machine is found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reached {
+    /// Its address.
+    pub address: Option<IpAddr>,
+    /// Its IPv6 address, when it has one beside.
+    pub ipv6: Option<Ipv6Addr>,
+}
+
+/// Who runs this command, and from where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The network it calls from: one address, mostly.
+    pub network: String,
+    /// Names this run, so that another one does not close what it opened: `host:process:start`.
+    pub run: String,
+}
+
+fn no_such_part(address: &Address) -> ProviderError {
+    ProviderError::new(format!("failed to work on {address}: its provider has no such thing"))
+        .with_remedy("the state is from another provider: destroy the environment with the file that made it")
 }
 
 /// Why a provider did not do what it was asked for. `what` begins with "failed to …".

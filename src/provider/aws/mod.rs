@@ -1,0 +1,113 @@
+//! Amazon EC2.
+
+use std::collections::BTreeMap;
+
+use super::{Caller, Costs, Found, Instance, InstanceSpec, Owner, Part, ProviderError, Sight};
+use crate::names::Address;
+use crate::note::Say;
+
+/// How the cloud is reached.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Access {
+    /// The region; the one of the configuration without.
+    pub region: Option<String>,
+    /// The profile of `~/.aws/config`; the environment's choice without.
+    pub profile: Option<String>,
+}
+
+/// The AWS provider.
+#[derive(Debug, Clone)]
+pub struct Aws {
+    region: String,
+    profile: Option<String>,
+}
+
+impl Aws {
+    /// A provider for one region, with the credentials of the ordinary chain.
+    ///
+    /// # Errors
+    /// When no region is known.
+    pub async fn connect(access: &Access) -> Result<Self, ProviderError> {
+        let _ = access;
+        Err(skeleton())
+    }
+    /// What finds this provider again.
+    pub fn facts(&self) -> BTreeMap<String, String> {
+        let mut facts = BTreeMap::from([
+            ("provider".to_owned(), "aws".to_owned()),
+            ("region".to_owned(), self.region.clone()),
+        ]);
+        if let Some(profile) = &self.profile {
+            facts.insert("profile".to_owned(), profile.clone());
+        }
+        facts
+    }
+    /// See [`super::Provider::observe`].
+    pub async fn observe(&self, _owner: &Owner) -> Result<Sight, ProviderError> {
+        Err(skeleton())
+    }
+    /// See [`super::Provider::create`].
+    pub async fn create(
+        &self,
+        _owner: &Owner,
+        _spec: &InstanceSpec,
+        _generation: u64,
+        _say: Say<'_>,
+    ) -> Result<Instance, ProviderError> {
+        Err(skeleton())
+    }
+    /// See [`super::Provider::start`].
+    pub async fn start(&self, _owner: &Owner, _say: Say<'_>) -> Result<Instance, ProviderError> {
+        Err(skeleton())
+    }
+    /// See [`super::Provider::resize`].
+    pub async fn resize(&self, _owner: &Owner, _spec: &InstanceSpec, _say: Say<'_>) -> Result<Instance, ProviderError> {
+        Err(skeleton())
+    }
+    /// See [`super::Provider::destroy`]: terminates the instance and waits for its end. The data volume is a part of its own.
+    pub async fn destroy(&self, _owner: &Owner, _say: Say<'_>) -> Result<(), ProviderError> {
+        Err(skeleton())
+    }
+    /// See [`super::Provider::ensure`].
+    pub async fn ensure(
+        &self,
+        _owner: &Owner,
+        _address: &Address,
+        _spec: &InstanceSpec,
+        _say: Say<'_>,
+    ) -> Result<Part, ProviderError> {
+        Err(skeleton())
+    }
+    /// See [`super::Provider::remove`].
+    pub async fn remove(&self, _owner: &Owner, _address: &Address, _say: Say<'_>) -> Result<(), ProviderError> {
+        Err(skeleton())
+    }
+    /// See [`super::Provider::leftovers`].
+    pub async fn leftovers(&self, _owner: &Owner) -> Result<Vec<String>, ProviderError> {
+        Err(skeleton())
+    }
+    /// See [`super::Provider::admit`].
+    pub async fn admit(&self, _owner: &Owner, _caller: &Caller) -> Result<(), ProviderError> {
+        Err(skeleton())
+    }
+    /// See [`super::Provider::dismiss`].
+    pub async fn dismiss(&self, _owner: &Owner, _caller: &Caller) -> Result<(), ProviderError> {
+        Err(skeleton())
+    }
+    /// See [`super::Provider::costs`].
+    pub async fn costs(&self, _spec: &InstanceSpec) -> Option<Costs> {
+        None
+    }
+    /// See [`super::Provider::find`].
+    pub async fn find(&self) -> Result<Vec<Found>, ProviderError> {
+        Err(skeleton())
+    }
+    /// See [`super::Provider::adopt`].
+    pub async fn adopt(&self, _owner: &Owner, _address: &Address, _id: &str) -> Result<(), ProviderError> {
+        Err(skeleton())
+    }
+}
+
+fn skeleton() -> ProviderError {
+    ProviderError::new("failed: skeleton")
+}

@@ -1,0 +1,128 @@
+//! What a provider is asked for, in our own words: values, and how each of them can change.
+
+pub mod aws;
+pub mod local;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+pub use aws::{AwsShape, CpuCredits, SshFrom};
+pub use local::{Acceleration, DirectBoot, LocalImage, LocalShape, Sha512Source};
+
+use crate::names::Address;
+
+/// Attributes of one resource, as they stand in plan and state: names to values.
+pub type Attributes = BTreeMap<String, String>;
+
+/// A machine as it shall be made. Whatever the first boot needs is in here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceSpec {
+    /// The provider's own part.
+    pub shape: Shape,
+    /// Size of the root disk in GiB.
+    pub disk_gib: u32,
+    /// Size of the data volume in GiB; no volume without.
+    pub volume_gib: Option<u32>,
+    /// The rendered `#cloud-config`.
+    pub user_data: String,
+    /// How long the environment shall live, in seconds: everything is tagged with its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_seconds: Option<u64>,
+    /// The names under which it is found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns: Option<DnsSpec>,
+}
+
+/// What differs between providers in an [`InstanceSpec`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Shape {
+    /// A QEMU virtual machine on this computer.
+    Local(LocalShape),
+    /// An EC2 instance.
+    Aws(AwsShape),
+}
+
+/// Address records of the machine's names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DnsSpec {
+    /// Who serves them.
+    pub provider: DnsKind,
+    /// The zone; the longest one that fits each name without.
+    pub zone: Option<String>,
+    /// The names, lower case, without a dot at the end.
+    pub names: BTreeSet<String>,
+    /// Whether an IPv6 record is made too.
+    pub ipv6: bool,
+}
+
+/// Who serves names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DnsKind {
+    /// Amazon Route 53.
+    Route53,
+}
+
+/// How a changed attribute is brought about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Course {
+    /// As it runs.
+    InPlace,
+    /// Stop, change, start.
+    Restart,
+    /// Only a new one has it.
+    Replace(String),
+    /// Not even a new one can have it.
+    Refuse(String),
+}
+
+impl InstanceSpec {
+    /// The machine itself as it stands in plan and state.
+    pub fn attributes(&self) -> Attributes {
+        let mut attributes = match &self.shape {
+            Shape::Local(local) => local.attributes(),
+            Shape::Aws(aws) => aws.attributes(self),
+        };
+        attributes.insert("disk_gib".into(), self.disk_gib.to_string());
+        if let (Shape::Local(_), Some(gib)) = (&self.shape, self.volume_gib) {
+            attributes.insert("volume_gib".into(), gib.to_string());
+        }
+        attributes
+    }
+
+    /// Everything beside the machine itself, of providers whose parts are made one by one. A name's `address` is where the
+    /// machine is found, known by the planner.
+    pub fn parts(&self) -> BTreeMap<Address, Attributes> {
+        let mut parts = match &self.shape {
+            Shape::Local(_) => BTreeMap::new(),
+            Shape::Aws(aws) => aws.parts(self),
+        };
+        for name in self.dns.iter().flat_map(|dns| &dns.names) {
+            parts.insert(Address::Dns(name.clone()), Attributes::new());
+        }
+        parts
+    }
+
+    /// The names of attributes of the machine itself that observation tells whenever they are set.
+    pub fn told(&self) -> &'static [&'static str] {
+        match &self.shape {
+            Shape::Local(_) => &local::TOLD,
+            Shape::Aws(_) => &aws::TOLD,
+        }
+    }
+
+    /// How an attribute of a resource can change.
+    pub fn course(&self, address: &Address, attribute: &str, old: Option<&str>, new: Option<&str>) -> Course {
+        match (&self.shape, address) {
+            (_, Address::Dns(_)) => Course::InPlace,
+            (Shape::Local(_), _) => local::course(attribute, old, new),
+            (Shape::Aws(_), _) => aws::course(address, attribute, old, new),
+        }
+    }
+}
+
+fn number(text: Option<&str>) -> Option<u64> {
+    text.and_then(|text| text.parse().ok())
+}
