@@ -103,6 +103,11 @@ fn shortened(message: &str) -> String {
     message.get(..end).unwrap_or(message).trim().to_owned()
 }
 
+/// What can be done about an error code that stands somewhere else than in the answer to a call.
+pub fn remedy_of(code: &str) -> Option<String> {
+    remedy(code, "", "")
+}
+
 fn remedy(code: &str, message: &str, action: &str) -> Option<String> {
     let fixed = match code {
         "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" => return Some(permission(message, action)),

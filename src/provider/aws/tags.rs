@@ -25,8 +25,6 @@ pub const VERSION: &str = "provision:version";
 pub const EXPIRES: &str = "provision:expires";
 /// The ttl from which [`EXPIRES`] was computed, as it stands in the plan.
 pub const TTL: &str = "provision:ttl";
-/// The data volume was kept on purpose by a destroy.
-pub const KEPT_TAG: &str = "provision:kept";
 /// The image as asked for.
 pub const IMAGE: &str = "provision:image";
 /// The market as asked for: `spot` or `on-demand`.
@@ -39,10 +37,17 @@ pub const SUBNET: &str = "provision:subnet";
 pub const VPC: &str = "provision:vpc";
 /// The instance profile as asked for: a name or an ARN.
 pub const PROFILE: &str = "provision:instance-profile";
+/// What shall happen when CPU credits are used up, as asked for.
+pub const CREDITS: &str = "provision:cpu-credits";
+/// An IPv6 address was asked for.
+pub const IPV6: &str = "provision:ipv6";
 /// The count of the machines of this owner.
 pub const GENERATION: &str = "provision:generation";
 /// What the console shows.
 pub const NAME: &str = "Name";
+
+/// Those of ours that can change while a resource lives, and so go when they are not wanted any more.
+const SETTABLE: [&str; 4] = [TTL, EXPIRES, PROFILE, CREDITS];
 
 /// The address that is written on a root volume: it lives and dies with the instance.
 pub const ROOT: &str = "machine.instance.root";
@@ -75,6 +80,28 @@ impl Tags {
     pub fn with(mut self, key: &str, value: impl Into<String>) -> Self {
         self.0.insert(key.to_owned(), value.into());
         self
+    }
+
+    /// Leaves one as it is on a resource that is there.
+    #[must_use]
+    pub fn as_there(mut self, key: &str, there: &Self) -> Self {
+        match there.get(key) {
+            Some(value) => self.0.insert(key.to_owned(), value.to_owned()),
+            None => self.0.remove(key),
+        };
+        self
+    }
+
+    /// What says when it ends, to be set on everything of its owner; or to be taken away, where there is no end.
+    pub fn end(&self) -> (Vec<Tag>, Vec<Tag>) {
+        let ends = [EXPIRES, TTL];
+        let set: Vec<Tag> = ends.iter().filter_map(|key| Some(tag(key, self.get(key)?))).collect();
+        let drop = if set.is_empty() {
+            ends.iter().map(|key| Tag::builder().key(*key).build()).collect()
+        } else {
+            Vec::new()
+        };
+        (set, drop)
     }
 
     /// What a resource is marked with.
@@ -153,7 +180,7 @@ impl Tags {
             .filter(|(key, value)| there.0.get(*key) != Some(*value) && !(kept(key) && there.0.contains_key(*key)))
             .map(|(key, value)| tag(key, value))
             .collect();
-        let goes = |key: &str| !key.starts_with("aws:") && (!key.starts_with(OURS) || key == TTL || key == EXPIRES);
+        let goes = |key: &str| !key.starts_with("aws:") && (!key.starts_with(OURS) || SETTABLE.contains(&key));
         let drop = there
             .0
             .keys()
