@@ -1,5 +1,10 @@
 //! Amazon EC2.
 
+mod client;
+mod error;
+mod tags;
+mod wait;
+
 use std::collections::BTreeMap;
 
 use super::{Caller, Costs, Found, Instance, InstanceSpec, Owner, Part, ProviderError, Sight};
@@ -18,19 +23,13 @@ pub struct Access {
 /// The AWS provider.
 #[derive(Debug, Clone)]
 pub struct Aws {
+    ec2: aws_sdk_ec2::Client,
+    config: aws_config::SdkConfig,
     region: String,
     profile: Option<String>,
 }
 
 impl Aws {
-    /// A provider for one region, with the credentials of the ordinary chain.
-    ///
-    /// # Errors
-    /// When no region is known.
-    pub async fn connect(access: &Access) -> Result<Self, ProviderError> {
-        let _ = access;
-        Err(skeleton())
-    }
     /// What finds this provider again.
     pub fn facts(&self) -> BTreeMap<String, String> {
         let mut facts = BTreeMap::from([
