@@ -132,6 +132,11 @@ pub enum Address {
 }
 
 impl Address {
+    /// Whether it belongs to the machine and is made apart from it.
+    pub fn is_part(&self) -> bool {
+        self.layer() == "machine" && *self != Self::MachineInstance
+    }
+
     /// The layer's name: `machine`, `host`, `stacks` or `edge`.
     pub fn layer(&self) -> &'static str {
         match self {

@@ -139,6 +139,8 @@ fn spec(root: &Path) -> InstanceSpec {
         disk_gib: 1,
         volume_gib: Some(1),
         user_data: "#cloud-config\n".to_owned(),
+        ttl_seconds: None,
+        dns: None,
     }
 }
 
@@ -146,6 +148,7 @@ fn owner(name: &str) -> Owner {
     Owner {
         environment: name.parse().unwrap(),
         lineage: Lineage::from_bytes([7; 16]),
+        ids: Default::default(),
     }
 }
 
@@ -262,7 +265,7 @@ async fn a_resize_grows_and_never_shrinks() {
     // A guest without a system would not answer the power button; off it is resized at once.
     lab.power_failure(&owner);
     let mut bigger = lab.spec();
-    let Shape::Local(shape) = &mut bigger.shape;
+    let Shape::Local(shape) = &mut bigger.shape else { panic!() };
     shape.cpus = 2;
     (bigger.disk_gib, bigger.volume_gib) = (2, Some(3));
     let resized = lab.local.resize(&owner, &bigger, &quiet).await.unwrap();
@@ -287,7 +290,7 @@ async fn what_is_missing_is_named() {
     assert!(error.what.starts_with("failed to find the machine"), "{error}");
 
     let mut large = lab.spec();
-    let Shape::Local(shape) = &mut large.shape;
+    let Shape::Local(shape) = &mut large.shape else { panic!() };
     shape.image = LocalImage::Path(lab.temp.path().join("large.raw"));
     let error = lab.local.create(&owner, &large, &quiet).await.unwrap_err();
     assert!(error.what.starts_with("failed to find the base image"), "{error}");
@@ -342,7 +345,7 @@ async fn child_that_creates() {
     };
     let root = PathBuf::from(root);
     let mut spec = spec(&root);
-    let Shape::Local(shape) = &mut spec.shape;
+    let Shape::Local(shape) = &mut spec.shape else { panic!() };
     if std::env::var_os("PROVISION_TEST_AUTO").is_some() {
         shape.acceleration = Acceleration::Auto;
     }

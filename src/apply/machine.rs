@@ -2,7 +2,8 @@
 
 use super::{ActError, Outcome, RealWorld};
 use crate::note::Say;
-use crate::provider::{Instance, InstanceSpec};
+use crate::names::{Address, Endpoint};
+use crate::provider::{Instance, InstanceSpec, Part, Reached};
 use crate::render::Rendered;
 use crate::state::bundle::HOST_KEY;
 use crate::state::model::endpoint_facts;
@@ -13,6 +14,7 @@ impl RealWorld<'_> {
         &mut self,
         spec: &InstanceSpec,
         user_data: &Rendered,
+        generation: u64,
         say: Say<'_>,
     ) -> Result<Outcome, ActError> {
         self.hang_up().await;
@@ -26,7 +28,7 @@ impl RealWorld<'_> {
             user_data: user_data.bind(&self.bindings),
             ..spec.clone()
         };
-        let instance = self.provider.create(self.owner, &spec, say).await?;
+        let instance = self.provider.create(self.owner, &spec, generation, say).await?;
         Ok(self.reached(instance))
     }
 
@@ -46,18 +48,48 @@ impl RealWorld<'_> {
         &mut self,
         spec: &InstanceSpec,
         user_data: &Rendered,
+        generation: u64,
         say: Say<'_>,
     ) -> Result<Outcome, ActError> {
         self.hang_up().await;
-        self.provider
-            .destroy(self.owner, spec.volume_gib.is_some(), say)
-            .await?;
-        self.create_instance(spec, user_data, say).await
+        let keeps_volume = spec.volume_gib.is_some();
+        self.provider.destroy(self.owner, keeps_volume, say).await?;
+        self.create_instance(spec, user_data, generation, say).await
     }
 
     pub(super) async fn destroy_instance(&mut self, keep_volume: bool, say: Say<'_>) -> Result<Outcome, ActError> {
         self.hang_up().await;
         self.provider.destroy(self.owner, keep_volume, say).await?;
+        Ok(Outcome::default())
+    }
+
+    pub(super) async fn ensure_part(
+        &mut self,
+        address: &Address,
+        spec: &InstanceSpec,
+        say: Say<'_>,
+    ) -> Result<Outcome, ActError> {
+        let at = Reached {
+            address: self.bindings.endpoint.as_ref().map(|endpoint| endpoint.address),
+            ipv6: self.ipv6,
+        };
+        let Part { id, attributes, facts } = self.provider.ensure(self.owner, address, spec, &at, say).await?;
+        if *address == Address::MachineAddress {
+            self.hang_up().await;
+            self.bindings.endpoint = facts.get("address").and_then(|text| text.parse().ok()).map(Endpoint::standard);
+        }
+        Ok(Outcome {
+            id: Some(id),
+            facts,
+            attributes: Some(attributes),
+        })
+    }
+
+    pub(super) async fn remove_part(&mut self, address: &Address, say: Say<'_>) -> Result<Outcome, ActError> {
+        if *address == Address::MachineAddress {
+            self.hang_up().await;
+        }
+        self.provider.remove(self.owner, address, say).await?;
         Ok(Outcome::default())
     }
 
@@ -67,15 +99,22 @@ impl RealWorld<'_> {
             power: _,
             endpoint,
             attributes,
+            ipv6,
+            facts,
         } = instance;
-        let mut facts = endpoint_facts(&endpoint);
+        let mut known = facts;
+        known.extend(endpoint_facts(&endpoint));
         if let Some(acceleration) = attributes.get("accelerator") {
-            facts.insert("accelerator".into(), acceleration.clone());
+            known.insert("accelerator".into(), acceleration.clone());
+        }
+        if let Some(ipv6) = ipv6 {
+            known.insert("ipv6".into(), ipv6.to_string());
         }
         self.bindings.endpoint = Some(endpoint);
+        self.ipv6 = ipv6;
         Outcome {
             id: Some(id),
-            facts,
+            facts: known,
             attributes: None,
         }
     }

@@ -145,6 +145,9 @@ async fn work(
     stop: &watch::Receiver<bool>,
 ) -> Result<(), ApplyError> {
     let address = &step.address;
+    if step.action == Action::GoesWithMachine {
+        return Ok(());
+    }
     intend(step, state);
     if matches!(
         step.action,
@@ -175,6 +178,9 @@ async fn work(
     match step.change {
         Change::Delete { .. } => {
             state.remove(address);
+            if matches!(step.action, Action::DestroyInstance { .. }) {
+                state.resources.retain(|address, _| address.layer() == "machine");
+            }
         }
         Change::Create { .. } | Change::Update { .. } | Change::Replace { .. } => {
             let before = state.record(address);
@@ -229,7 +235,8 @@ fn title(step: &Step) -> String {
         (Action::Converge { .. }, Change::Create { .. }) => "first boot",
         (Action::Converge { .. }, _) => "converge",
         (Action::Deploy(_), Change::Create { .. }) => "deploy",
-        (Action::Forget, _) => "goes with the machine",
+        (Action::GoesWithMachine | Action::Forget, _) => "goes with the machine",
+        (Action::KeepPart, _) => "stays",
         (_, Change::Create { .. }) => "create",
         (_, Change::Update { .. }) => "update",
         (_, Change::Replace { .. }) => "replace",

@@ -1,12 +1,13 @@
 //! The real world: the provider and the host behind it.
 
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use super::{ActError, Ledger, Outcome, World};
 use crate::names::Endpoint;
 use crate::note::Say;
 use crate::plan::{Action, Step};
-use crate::provider::{Owner, Provider};
+use crate::provider::{Caller, Owner, Provider};
 use crate::remote::{ConnectPolicy, Session, Target};
 use crate::render::Bindings;
 use crate::state::{Bundle, BundleStore, Identity, KnownHosts};
@@ -47,6 +48,10 @@ pub struct RealWorld<'a> {
     pub identity: &'a Identity,
     /// What the marks in texts stand for. Learns the machine's address.
     pub bindings: Bindings,
+    /// Who runs this command, where the machine's firewall lets people in one by one.
+    pub caller: Option<&'a Caller>,
+    /// The machine's IPv6 address, once it is known.
+    pub ipv6: Option<Ipv6Addr>,
     /// The connection, once there is one.
     pub session: Option<Session>,
 }
@@ -57,16 +62,26 @@ impl World for RealWorld<'_> {
             self.bindings.endpoint = ledger.state().endpoint();
         }
         match &step.action {
-            Action::CreateInstance { spec, user_data } => self.create_instance(spec, user_data, say).await,
+            Action::CreateInstance {
+                spec,
+                user_data,
+                generation,
+            } => self.create_instance(spec, user_data, *generation, say).await,
             Action::StartInstance => self.start_instance(say).await,
             Action::ResizeInstance { spec } => self.resize_instance(spec, say).await,
-            Action::ReplaceInstance { spec, user_data } => self.replace_instance(spec, user_data, say).await,
+            Action::ReplaceInstance {
+                spec,
+                user_data,
+                generation,
+            } => self.replace_instance(spec, user_data, *generation, say).await,
             Action::DestroyInstance { keep_volume } => self.destroy_instance(*keep_volume, say).await,
+            Action::EnsurePart { spec } => self.ensure_part(&step.address, spec, say).await,
+            Action::RemovePart => self.remove_part(&step.address, say).await,
             Action::RotateHostKey => self.rotate_host_key(say).await,
             Action::Converge { script, unless_done } => self.converge(script, *unless_done, say).await,
             Action::Deploy(release) => self.deploy(release, ledger, say).await,
             Action::RemoveStack { stack, volumes } => self.remove_stack(stack, *volumes, say).await,
-            Action::Forget => Ok(Outcome::default()),
+            Action::KeepPart | Action::Forget | Action::GoesWithMachine => Ok(Outcome::default()),
         }
     }
 }
@@ -85,6 +100,9 @@ impl RealWorld<'_> {
     async fn connect(&mut self, deadline: Duration, first_contact: bool, say: Say<'_>) -> Result<&Session, ActError> {
         if self.session.is_none() {
             let endpoint = self.bindings.endpoint.as_ref().ok_or_else(no_address)?;
+            if let Some(caller) = self.caller {
+                self.provider.admit(self.owner, caller).await?;
+            }
             let target = self.reach.target(endpoint);
             self.session = Some(
                 Session::connect(
@@ -127,8 +145,10 @@ pub struct Removal<'a> {
 
 impl World for Removal<'_> {
     async fn act(&mut self, step: &Step, _: &mut Ledger<'_>, say: Say<'_>) -> Result<Outcome, ActError> {
-        if let Action::DestroyInstance { keep_volume } = step.action {
-            self.provider.destroy(self.owner, keep_volume, say).await?;
+        match step.action {
+            Action::DestroyInstance { keep_volume } => self.provider.destroy(self.owner, keep_volume, say).await?,
+            Action::RemovePart => self.provider.remove(self.owner, &step.address, say).await?,
+            _ => {}
         }
         Ok(Outcome::default())
     }

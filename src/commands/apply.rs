@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
 use super::keyring::Keyring;
-use super::project::{Project, desired, hang_up, look, owner, provider};
+use super::clouds::provider;
+use super::project::{Project, desired, hang_up, look, owner};
 use super::terminal::{color, confirm, tell};
 use super::{Failure, output};
 use crate::apply::event::Event;
@@ -25,7 +26,7 @@ pub async fn run(directory: &Path, args: &cli::Apply) -> Result<(), Failure> {
     let _heartbeat = lock.heartbeat();
     let mut state = project.state()?; //                                                  reads
     let keyring = Keyring::open(&project.store, &state, &sources)?; //                    reads, makes keys in memory
-    let provider = provider()?;
+    let provider = provider(&sources.environment, &state).await?;
     let shown = Shown::new(args.json);
     let stop = stop_on_signal();
     let allowed = Allowed {
@@ -37,7 +38,7 @@ pub async fn run(directory: &Path, args: &cli::Apply) -> Result<(), Failure> {
     let mut again = false;
     loop {
         let desired = desired(&sources, &keyring, &state)?; //                            pure
-        let looked = look(&provider, &state, &keyring, &waiting); //                      reads provider and host
+        let looked = look(&provider, &state, &desired, None, &keyring, &waiting); //      reads provider and host
         let (observed, session) = until_stopped(&stop, looked).await?;
         let plan = plan(&desired, &state, &observed, allowed); //                         pure
         if !(args.json || again && plan.is_empty()) {
@@ -73,6 +74,8 @@ pub async fn run(directory: &Path, args: &cli::Apply) -> Result<(), Failure> {
             bundle_store: &keyring.store,
             identity: &identity,
             bindings: keyring.bindings(state.endpoint()),
+            caller: None,
+            ipv6: observed.instance.as_ref().and_then(|instance| instance.ipv6),
             session,
         };
         let result = apply(

@@ -4,11 +4,13 @@ use std::path::Path;
 
 use super::Failure;
 use super::apply::{Keeper, Shown, lock, stop_on_signal};
-use super::project::{Project, owner, provider};
+use super::clouds::provider_of;
+use super::project::{Project, names, owner};
 use super::terminal::{color, confirm_by_typing, tell};
 use crate::apply::{Removal, apply};
 use crate::cli;
 use crate::environment::diagnostic::Source;
+use crate::environment::model::Environment;
 use crate::environment::{FOLDER, decode};
 use crate::provider::KEPT;
 
@@ -22,7 +24,9 @@ pub async fn run(directory: &Path, args: &cli::Destroy) -> Result<(), Failure> {
     let lock = lock(&project.store, "destroy", &args.locking).await?;
     let _heartbeat = lock.heartbeat();
     let mut state = project.applied()?;
-    let plan = crate::plan::plan_destroy(&state, protected(&project)?, args.keep_volume);
+    let environment = written(&project)?;
+    let protect = environment.as_ref().is_some_and(|environment| environment.protect);
+    let plan = crate::plan::plan_destroy(&state, protect, args.keep_volume);
     if !args.json {
         tell(crate::plan::render_plan(&plan, color()).trim_end());
     }
@@ -33,8 +37,9 @@ pub async fn run(directory: &Path, args: &cli::Destroy) -> Result<(), Failure> {
         confirm_by_typing(&format!("Type {} to destroy it", project.name), project.name.as_str())?;
     }
 
-    let provider = provider()?;
+    let provider = provider_of(environment.as_ref(), &state).await?;
     let owner = owner(&state);
+    let names = names(&state, None);
     let shown = Shown::new(args.json);
     let mut keep = Keeper {
         store: project.store.clone(),
@@ -54,7 +59,7 @@ pub async fn run(directory: &Path, args: &cli::Destroy) -> Result<(), Failure> {
     )
     .await?;
 
-    let left = provider.leftovers(&owner).await?;
+    let left = provider.leftovers(&owner, &names).await?;
     let (kept, left): (Vec<String>, Vec<String>) = left.into_iter().partition(|line| line.starts_with(KEPT));
     if !left.is_empty() {
         return Err(Failure::Other {
@@ -74,13 +79,13 @@ pub async fn run(directory: &Path, args: &cli::Destroy) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether the environment file says `protect`. A file that is gone protects nothing; one that cannot be read protects all
-/// until somebody mends it or takes it away.
-fn protected(project: &Project) -> Result<bool, Failure> {
+/// The environment's file. One that is gone protects nothing; one that cannot be read protects all until somebody mends it or
+/// takes it away.
+fn written(project: &Project) -> Result<Option<Environment>, Failure> {
     let name = format!("{FOLDER}/{}.toml", project.name);
     let path = project.root.join(&name);
     if !path.exists() {
-        return Ok(false);
+        return Ok(None);
     }
-    Ok(decode::decode(&Source::read(&path, &name)?)?.protect)
+    Ok(Some(decode::decode(&Source::read(&path, &name)?)?))
 }

@@ -1,15 +1,16 @@
 //! Where an environment's things are, and the steps that several commands begin with.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::Failure;
 use super::keyring::Keyring;
 use crate::desired::{Desired, Given, desire};
 use crate::environment::{Sources, find_root, load};
-use crate::names::EnvironmentName;
+use crate::names::{Address, EnvironmentName};
 use crate::note::Note;
 use crate::observe::{Observed, observe};
-use crate::provider::{Owner, Provider, local};
+use crate::provider::{Caller, Owner, Provider};
 use crate::remote::Session;
 use crate::state::{LocalStore, State, Status, random_lineage};
 
@@ -75,18 +76,22 @@ impl Project {
 
 /// Whose machine it is.
 pub fn owner(state: &State) -> Owner {
+    let ids = state.resources.iter().filter_map(|(address, record)| Some((address.clone(), record.id.clone()?)));
     Owner {
         environment: state.environment.clone(),
         lineage: state.lineage.clone(),
+        ids: ids.collect(),
     }
 }
 
-/// The provider that the environment names.
-///
-/// # Errors
-/// When its folders cannot be found.
-pub fn provider() -> Result<Provider, Failure> {
-    Ok(Provider::Local(local::Local::new(local::Dirs::of_user()?)))
+/// The host names that the environment has records of, or shall have.
+pub fn names(state: &State, desired: Option<&Desired>) -> BTreeSet<String> {
+    let recorded = state.resources.keys().filter_map(|address| match address {
+        Address::Dns(name) => Some(name.clone()),
+        _ => None,
+    });
+    let wanted = desired.and_then(|desired| desired.instance.spec.dns.as_ref());
+    recorded.chain(wanted.iter().flat_map(|dns| dns.names.iter().cloned())).collect()
 }
 
 /// What shall be, from what was written and what is known.
@@ -112,16 +117,20 @@ pub fn desired(sources: &Sources, keyring: &Keyring, state: &State) -> Result<De
 pub async fn look(
     provider: &Provider,
     state: &State,
+    desired: &Desired,
+    caller: Option<&Caller>,
     keyring: &Keyring,
     say: &(dyn Fn(Note) + Send + Sync),
 ) -> Result<(Observed, Option<Session>), Failure> {
     let known = state
-        .record(&crate::names::Address::HostIdentity)
+        .record(&Address::HostIdentity)
         .is_some_and(|record| record.status == Status::Present);
     let reach = keyring.reach();
     Ok(observe(
         provider,
         &owner(state),
+        &names(state, Some(desired)),
+        caller,
         |instance| known.then(|| reach(&instance.endpoint)),
         say,
     )

@@ -9,7 +9,8 @@ use serde::Serialize;
 use super::Failure;
 use super::apply::waiting;
 use super::keyring::Keyring;
-use super::project::{Project, desired, hang_up, look, provider};
+use super::clouds::provider;
+use super::project::{Project, desired, hang_up, look};
 use super::terminal::print;
 use crate::cli;
 use crate::desired::Desired;
@@ -72,7 +73,8 @@ pub async fn run(directory: &Path, args: &cli::Status) -> Result<(), Failure> {
     let state = project.applied()?;
     let keyring = Keyring::open(&project.store, &state, &sources)?;
     let desired = desired(&sources, &keyring, &state)?;
-    let (observed, session) = look(&provider()?, &state, &keyring, &waiting).await?;
+    let provider = provider(&sources.environment, &state).await?;
+    let (observed, session) = look(&provider, &state, &desired, None, &keyring, &waiting).await?;
     let certificates = match &session {
         Some(session) => crate::observe::certificates::read(session, &waiting).await?,
         None => Vec::new(),

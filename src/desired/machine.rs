@@ -7,17 +7,49 @@ use crate::environment::Sources;
 use crate::environment::model::{self, Machine, Spanned};
 use crate::provider::{Acceleration, DirectBoot, InstanceSpec, LocalImage, LocalShape, Sha512Source, Shape, local};
 
-/// The machine without its user-data; none when something is wrong, which is said.
-pub fn spec(findings: &mut Findings<'_>, sources: &Sources) -> Option<InstanceSpec> {
-    let Machine::Local(machine) = sources.environment.machine.get();
-    let cpus = within(findings, "cpus", &machine.cpus, 1, 64)?;
-    let memory_gib = within(findings, "memory_gib", &machine.memory_gib, 1, 256)?;
-    let disk_gib = within(findings, "disk_gib", &machine.disk_gib, 4, 2048)?;
+/// The machine without its user-data; none when something is wrong, which is said. `public_key` is the key that logs in.
+pub fn spec(findings: &mut Findings<'_>, sources: &Sources, public_key: &str) -> Option<InstanceSpec> {
+    let machine = sources.environment.machine.get();
     let volume_gib = match &sources.environment.data {
-        Some(data) => Some(within(findings, "volume_gib", &data.volume_gib, 1, 16 * 1024)?),
+        Some(data) => Some(within(findings, "volume_gib", &data.volume_gib, 1, 16 * 1024)),
         None => None,
     };
-    let image = image(findings, sources, machine)?;
+    let ttl_seconds = sources.environment.ttl.as_ref().map(|ttl| seconds(findings, ttl));
+    let (shape, disk_gib) = match machine {
+        Machine::Local(machine) => (local(findings, sources, machine).map(Shape::Local), &machine.disk_gib),
+        Machine::Aws(machine) => (
+            super::aws::shape(findings, sources, machine, public_key).map(Shape::Aws),
+            &machine.disk_gib,
+        ),
+    };
+    let disk_gib = within(findings, "disk_gib", disk_gib, 4, 2048);
+    Some(InstanceSpec {
+        shape: shape?,
+        disk_gib: disk_gib?,
+        volume_gib: match volume_gib {
+            Some(gib) => Some(gib?),
+            None => None,
+        },
+        user_data: String::new(),
+        ttl_seconds: match ttl_seconds {
+            Some(seconds) => Some(seconds?),
+            None => None,
+        },
+        dns: None,
+    })
+}
+
+fn local(findings: &mut Findings<'_>, sources: &Sources, machine: &model::Local) -> Option<LocalShape> {
+    if let Some(ssh_from) = sources.environment.access.ssh_from.as_ref().and_then(|list| list.first()) {
+        findings.at(
+            ssh_from.span(),
+            "a machine on this computer has no firewall of a provider",
+            "take `ssh_from` out: only this computer reaches it",
+        );
+    }
+    let cpus = within(findings, "cpus", &machine.cpus, 1, 64);
+    let memory_gib = within(findings, "memory_gib", &machine.memory_gib, 1, 256);
+    let image = image(findings, sources, machine);
     let boot = machine.boot.as_ref().map(|boot| DirectBoot {
         kernel: absolute(&sources.directory, boot.kernel.get()),
         initrd: boot
@@ -26,26 +58,38 @@ pub fn spec(findings: &mut Findings<'_>, sources: &Sources) -> Option<InstanceSp
             .map(|initrd| absolute(&sources.directory, initrd.get())),
         cmdline: boot.cmdline.clone(),
     });
-    Some(InstanceSpec {
-        shape: Shape::Local(LocalShape {
-            cpus,
-            memory_mib: memory_gib * 1024,
-            image,
-            boot,
-            acceleration: match machine.acceleration {
-                model::Acceleration::Auto => Acceleration::Auto,
-                model::Acceleration::Kvm => Acceleration::Kvm,
-                model::Acceleration::Hvf => Acceleration::Hvf,
-                model::Acceleration::Tcg => Acceleration::Tcg,
-            },
-        }),
-        disk_gib,
-        volume_gib,
-        user_data: String::new(),
+    Some(LocalShape {
+        cpus: cpus?,
+        memory_mib: memory_gib? * 1024,
+        image: image?,
+        boot,
+        acceleration: match machine.acceleration {
+            model::Acceleration::Auto => Acceleration::Auto,
+            model::Acceleration::Kvm => Acceleration::Kvm,
+            model::Acceleration::Hvf => Acceleration::Hvf,
+            model::Acceleration::Tcg => Acceleration::Tcg,
+        },
     })
 }
 
-fn within(findings: &mut Findings<'_>, name: &str, value: &Spanned<u32>, least: u32, most: u32) -> Option<u32> {
+/// A time such as `8h`, `3d` or `1h 30m`, from ten minutes to a year.
+fn seconds(findings: &mut Findings<'_>, text: &Spanned<String>) -> Option<u64> {
+    let parsed = text.get().parse::<jiff::Span>().ok();
+    let seconds = parsed
+        .and_then(|span| span.total((jiff::Unit::Second, jiff::SpanRelativeTo::days_are_24_hours())).ok())
+        .filter(|seconds| (600.0..=31_536_000.0).contains(seconds));
+    if seconds.is_none() {
+        findings.at(
+            text.span(),
+            format!("`{}` is not a time to live", text.get()),
+            "write hours or days such as \"8h\" or \"3d\", from ten minutes to a year",
+        );
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is in the range above")]
+    seconds.map(|seconds| seconds as u64)
+}
+
+pub(super) fn within(findings: &mut Findings<'_>, name: &str, value: &Spanned<u32>, least: u32, most: u32) -> Option<u32> {
     if (least..=most).contains(value.get()) {
         return Some(*value.get());
     }

@@ -1,5 +1,6 @@
 //! `Environment` to `Desired`: every check, every default, every template. All problems at once; no I/O.
 
+mod aws;
 mod context;
 mod edge;
 mod machine;
@@ -56,7 +57,8 @@ pub fn desire(sources: &Sources, given: &Given<'_>) -> Result<Desired, Problems>
 
     authorized_keys(&mut findings, sources);
     let network = network(&mut findings, &environment.network);
-    let instance_spec = machine::spec(&mut findings, sources);
+    let public_key = given.authorized_keys.first().map(String::as_str).unwrap_or_default();
+    let mut instance_spec = machine::spec(&mut findings, sources, public_key);
     let context = context::Context::new(&mut findings, sources, given.name);
     let domain = match &environment.domain {
         Some(text) => host_name(&mut findings, text, &context),
@@ -65,6 +67,11 @@ pub fn desire(sources: &Sources, given: &Given<'_>) -> Result<Desired, Problems>
     let context = context.with_domain(&domain);
     let stacks = stack::stacks(&mut findings, sources, &context, given, &network);
     let edge = edge::edge(&mut findings, sources, &context, given, &network, &domain);
+    let hosts = edge.iter().flat_map(|edge| edge.routes.iter().map(|route| &route.host));
+    let dns = aws::dns(&mut findings, sources, &domain, hosts);
+    if let Some(spec) = &mut instance_spec {
+        spec.dns = dns;
+    }
     findings.clashes(sources);
     let base = cloud_init::Base {
         data_volume: environment.data.is_some(),
@@ -261,5 +268,6 @@ fn is_host(rendered: &Rendered) -> bool {
 fn is_local(machine: &Machine) -> bool {
     match machine {
         Machine::Local(_) => true,
+        Machine::Aws(_) => false,
     }
 }

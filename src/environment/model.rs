@@ -61,13 +61,17 @@ pub struct Environment {
     /// The Docker network that every stack shares.
     #[serde(default = "default_network")]
     pub network: Text,
-    /// The machine: exactly one of the tables `[machine.local]`, …; the table names the provider.
+    /// How long the environment shall live, such as `8h` or `3d`: everything is tagged with its end.
+    pub ttl: Option<Spanned<String>>,
+    /// The machine: exactly one of the tables `[machine.aws]`, `[machine.local]`; the table names the provider.
     pub machine: Spanned<Machine>,
     /// A volume that survives a replacement of the machine; Docker's data lives on it.
     pub data: Option<Data>,
     /// Who gets in over SSH.
     #[serde(default)]
     pub access: Access,
+    /// Address records of the hosts in `routes` and of `domain`.
+    pub dns: Option<Dns>,
     /// Certificates.
     pub tls: Option<Tls>,
     /// Values for `{{vars.NAME}}`.
@@ -95,8 +99,76 @@ fn default_network() -> Text {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Machine {
+    /// An EC2 instance.
+    Aws(Aws),
     /// A QEMU virtual machine on this computer.
     Local(Local),
+}
+
+/// `[machine.aws]`
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Aws {
+    /// The region, such as `eu-central-1`; the one of your AWS configuration without.
+    pub region: Option<Spanned<String>>,
+    /// A profile of your AWS configuration; its credentials may be an assumed role or a single sign-on.
+    pub profile: Option<Spanned<String>>,
+    /// The instance type, such as `t3.small`.
+    #[serde(default = "default_size")]
+    pub size: Text,
+    /// `debian-13`, `debian-12`, `ubuntu-24.04`, `ubuntu-22.04`, or `ami-…`.
+    #[serde(default = "default_image")]
+    pub image: Text,
+    /// Root disk in GiB.
+    #[serde(default = "default_disk")]
+    pub disk_gib: Spanned<u32>,
+    /// `static`, an elastic address that outlives the instance, or `ephemeral`.
+    #[serde(default)]
+    pub address: AddressKind,
+    /// The subnet, `subnet-…`; one of the VPC's without.
+    pub subnet: Option<Spanned<String>>,
+    /// The VPC, `vpc-…`; the account's default one without.
+    pub vpc: Option<Spanned<String>>,
+    /// The name of an instance profile, for programs on the machine that talk to AWS.
+    pub instance_profile: Option<Spanned<String>>,
+    /// Ask for spot capacity first, and take an ordinary instance when there is none.
+    #[serde(default)]
+    pub spot: bool,
+    /// Have an IPv6 address too; the subnet must have an IPv6 range.
+    #[serde(default)]
+    pub ipv6: bool,
+    /// `standard` or `unlimited`, for sizes that earn credits; the size's own default without.
+    pub cpu_credits: Option<Credits>,
+    /// The KMS key of all disks; the account's default key for EBS without. They are always encrypted.
+    pub kms_key: Option<Spanned<String>>,
+    /// Tags of your own, on everything.
+    #[serde(default)]
+    pub tags: BTreeMap<Spanned<String>, Text>,
+}
+
+fn default_size() -> Text {
+    Spanned::nowhere("t3.small".to_owned())
+}
+
+/// Whether an address outlives its machine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AddressKind {
+    /// It does: it stays over a stop and over a replacement.
+    #[default]
+    Static,
+    /// It changes with every start.
+    Ephemeral,
+}
+
+/// What an instance does when its credits are used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Credits {
+    /// It gets slower.
+    Standard,
+    /// It costs more.
+    Unlimited,
 }
 
 /// `[machine.local]`
@@ -183,8 +255,29 @@ pub struct Access {
     /// More public keys that may log in (`ssh-ed25519 AAAA… name`).
     #[serde(default)]
     pub authorized_keys: Vec<Spanned<String>>,
+    /// Who may reach port 22, where the provider has a firewall: `operator` (the caller's own address, only while a command
+    /// runs) and networks such as `203.0.113.0/24`. Default: `["operator"]`.
+    pub ssh_from: Option<Vec<Spanned<String>>>,
     /// A jump host, as ssh's `ProxyJump`; names of your own ssh_config work.
     pub proxy_jump: Option<Spanned<String>>,
+}
+
+/// `[dns]`
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Dns {
+    /// Who serves the names: `route53`.
+    pub provider: DnsProvider,
+    /// The zone; the longest hosted one that fits each name without.
+    pub zone: Option<Spanned<String>>,
+}
+
+/// Who serves names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DnsProvider {
+    /// Amazon Route 53.
+    Route53,
 }
 
 /// `[tls]`

@@ -2,13 +2,15 @@
 
 pub mod certificates;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::note::Say;
-use crate::provider::{Instance, Owner, Power, Provider, ProviderError};
+use crate::names::Address;
+use crate::provider::{Caller, Instance, Owner, Part, Power, Provider, ProviderError, Sight};
 use crate::remote::probe::{Probe, ProbeError};
 use crate::remote::{ConnectPolicy, Session, SessionError, Target};
 
@@ -17,6 +19,15 @@ use crate::remote::{ConnectPolicy, Session, SessionError, Target};
 pub struct Observed {
     /// The machine; none when there is none.
     pub instance: Option<Instance>,
+    /// What belongs to it and was made apart.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<Address, Part>,
+    /// What finds the provider again that was asked.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub provider: BTreeMap<String, String>,
+    /// Worth knowing, without anything to be done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub news: Vec<String>,
     /// The host on it.
     pub host: Host,
 }
@@ -63,45 +74,42 @@ const REACH: Duration = Duration::from_secs(300);
 /// How long one probe may take. Under emulation with forty containers it takes some seconds.
 const PROBE: Duration = Duration::from_secs(90);
 
-/// Looks at the machine and, when `target` says how an already known host is reached, at the host.
+/// Looks at the machine, at what belongs to it and, when `target` says how an already known host is reached, at the host.
 ///
-/// The session that was opened for the probe is handed on, so that a run needs one connection.
+/// `names` are the host names that it has or shall have. `caller` is let in first where the machine's firewall opens only for
+/// the time of a command. The session that was opened for the probe is handed on, so that a run needs one connection.
 ///
 /// # Errors
 /// When the provider or a host that should be there cannot be asked.
 pub async fn observe(
     provider: &Provider,
     owner: &Owner,
+    names: &BTreeSet<String>,
+    caller: Option<&Caller>,
     target: impl FnOnce(&Instance) -> Option<Target>,
     say: Say<'_>,
 ) -> Result<(Observed, Option<Session>), ObserveError> {
-    let Some(instance) = provider.observe(owner).await? else {
-        return Ok((
-            Observed {
-                instance: None,
-                host: Host::NotYet,
-            },
-            None,
-        ));
+    let Sight { instance, parts, news } = provider.observe(owner, names).await?;
+    let mut observed = Observed {
+        instance,
+        parts,
+        provider: provider.facts(),
+        news,
+        host: Host::NotYet,
+    };
+    let Some(instance) = &observed.instance else {
+        return Ok((observed, None));
     };
     if instance.power == Power::Off {
-        return Ok((
-            Observed {
-                instance: Some(instance),
-                host: Host::Off,
-            },
-            None,
-        ));
+        observed.host = Host::Off;
+        return Ok((observed, None));
     }
-    let Some(target) = target(&instance) else {
-        return Ok((
-            Observed {
-                instance: Some(instance),
-                host: Host::NotYet,
-            },
-            None,
-        ));
+    let Some(target) = target(instance) else {
+        return Ok((observed, None));
     };
+    if let Some(caller) = caller {
+        provider.admit(owner, caller).await?;
+    }
     let session = Session::connect(
         &target,
         ConnectPolicy {
@@ -111,14 +119,8 @@ pub async fn observe(
         say,
     )
     .await?;
-    let probe = probe(&session, say).await?;
-    Ok((
-        Observed {
-            instance: Some(instance),
-            host: Host::Seen(Box::new(probe)),
-        },
-        Some(session),
-    ))
+    observed.host = Host::Seen(Box::new(probe(&session, say).await?));
+    Ok((observed, Some(session)))
 }
 
 /// Looks at a host over an open session: one command.

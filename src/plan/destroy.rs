@@ -1,55 +1,62 @@
 //! The way back.
 
+use std::collections::BTreeSet;
+
 use super::{Action, Change, Plan, Step};
 use crate::names::Address;
 use crate::state::State;
 
-/// Plans the removal of everything the state knows: the machine first, then, in reverse order, the records of what went with
-/// it. A destroy that is cut off has forgotten nothing that is still there, such as which jobs must not run again.
+/// Plans the removal of everything the state knows, in reverse order of its making. What is on the machine goes with it, and
+/// so does the record of it: a destroy that is cut off before has forgotten nothing that is still there, such as which jobs must
+/// not run again.
 pub fn plan_destroy(state: &State, protect: bool, keep_volume: bool) -> Plan {
-    let mut steps: Vec<Step> = state
-        .resources
-        .iter()
+    let mut addresses: BTreeSet<Address> = state.resources.keys().cloned().collect();
+    // The state may have been lost between the call and its record: the provider is asked by owner all the same.
+    addresses.insert(Address::MachineInstance);
+    let apart = addresses.contains(&Address::MachineVolume);
+    let steps = addresses
+        .into_iter()
         .rev()
-        .map(|(address, record)| {
-            let machine = *address == Address::MachineInstance;
-            let fate = match (machine, record.attributes.get("volume_gib")) {
-                (false, _) => vec![("goes".into(), "with the machine".into())],
-                (true, Some(gib)) if keep_volume => vec![("data volume".into(), format!("{gib} GiB, kept"))],
-                (true, Some(gib)) => vec![(
-                    "data volume".into(),
-                    format!("{gib} GiB, DELETED with everything on it"),
-                )],
-                (true, None) => vec![("data".into(), "on the root disk, DELETED with the machine".into())],
+        .map(|address| {
+            let record = state.record(&address);
+            let attributes = record.map(|record| record.attributes.clone()).unwrap_or_default();
+            let gib = attributes.get("volume_gib").or_else(|| attributes.get("size_gib"));
+            let (what, fate, action) = match &address {
+                Address::MachineInstance => {
+                    let (what, fate) = match gib {
+                        _ if record.is_none() => ("machine", "if there is one".to_owned()),
+                        _ if apart => ("root disk", "DELETED with the machine".to_owned()),
+                        Some(gib) if keep_volume => ("data volume", format!("{gib} GiB, kept")),
+                        Some(gib) => ("data volume", format!("{gib} GiB, DELETED with everything on it")),
+                        None => ("data", "on the root disk, DELETED with the machine".to_owned()),
+                    };
+                    (what, fate, Action::DestroyInstance { keep_volume })
+                }
+                Address::MachineVolume => {
+                    let gib = gib.map_or_else(String::new, |gib| format!("{gib} GiB, "));
+                    match keep_volume {
+                        true => ("data volume", format!("{gib}kept"), Action::KeepPart),
+                        false => (
+                            "data volume",
+                            format!("{gib}DELETED with everything on it"),
+                            Action::RemovePart,
+                        ),
+                    }
+                }
+                part if part.is_part() => ("goes", "back to the provider".to_owned(), Action::RemovePart),
+                _ => ("goes", "with the machine".to_owned(), Action::GoesWithMachine),
             };
             Step {
-                address: address.clone(),
-                change: Change::Delete { shown: fate },
-                action: if machine {
-                    Action::DestroyInstance { keep_volume }
-                } else {
-                    Action::Forget
+                address,
+                change: Change::Delete {
+                    shown: vec![(what.into(), fate)],
                 },
-                attributes: record.attributes.clone(),
-                facts: record.facts.clone(),
+                action,
+                attributes,
+                facts: record.map(|record| record.facts.clone()).unwrap_or_default(),
             }
         })
         .collect();
-    // Stable: all others stay in reverse order.
-    steps.sort_by_key(|step| step.address != Address::MachineInstance);
-    if !state.resources.contains_key(&Address::MachineInstance) {
-        // The state may have been lost between the call and its record: the provider is asked by owner all the same.
-        let machine = Step {
-            address: Address::MachineInstance,
-            change: Change::Delete {
-                shown: vec![("machine".into(), "if there is one".into())],
-            },
-            action: Action::DestroyInstance { keep_volume },
-            attributes: Default::default(),
-            facts: Default::default(),
-        };
-        steps.insert(0, machine);
-    }
     let refusals = if protect {
         vec!["the environment is protected: set protect = false in its file first".into()]
     } else {

@@ -3,46 +3,18 @@
 use std::collections::BTreeMap;
 
 use super::{Action, Allowed, Change, Difference, Origin, Plan, Step};
-use crate::desired::{Desired, instance_attributes};
+use crate::desired::Desired;
 use crate::names::Address;
 use crate::observe::Observed;
-use crate::provider::Power;
+use crate::provider::spec::aws::ATTACHED;
+use crate::provider::{Attributes, Course, Instance, Power};
 use crate::state::{State, Status};
 
 /// The attribute that records what only a first boot reads.
 const FIRST_BOOT: &str = "first_boot";
 
-/// What every provider tells of a machine that is there.
-const TOLD: [&str; 6] = ["acceleration", "cpus", "disk_gib", "image", "memory_mib", "volume_gib"];
-
-/// How a machine's attribute can change.
-enum Course {
-    /// Stop, change, start.
-    InPlace,
-    /// Only a new machine has it.
-    Replace(String),
-    /// Not even a new machine can have it.
-    Refuse(String),
-}
-
-fn course(attribute: &str, old: Option<&str>, new: Option<&str>) -> Course {
-    let number = |text: Option<&str>| text.and_then(|text| text.parse::<u64>().ok());
-    match attribute {
-        "cpus" | "memory_mib" | "acceleration" => Course::InPlace,
-        "disk_gib" | "volume_gib" => match (number(old), number(new)) {
-            (Some(old), Some(new)) if new >= old => Course::InPlace,
-            (Some(_), Some(_)) if attribute == "volume_gib" => {
-                Course::Refuse("volume_gib cannot shrink: no disk does without losing data; write the old size".into())
-            }
-            (Some(_), Some(_)) => Course::Replace(format!("{attribute} cannot shrink")),
-            (None, Some(_)) => Course::Replace("Docker's data moves to a volume only on a new machine".into()),
-            (_, None) => Course::Refuse(format!(
-                "{attribute} cannot be taken away: its data would be lost; destroy the environment instead"
-            )),
-        },
-        other => Course::Replace(format!("{other} is fixed when the machine is made")),
-    }
-}
+/// The fact that counts the machines of an environment.
+const GENERATION: &str = "generation";
 
 /// What a plan of the machine means for what is on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,30 +25,197 @@ pub enum Host {
     New,
     /// All of it is new but the data volume, and so what was done to the data stays done.
     NewWithOldData,
+    /// It stays and gets another address: nothing on it is looked at before.
+    Moves,
 }
 
-/// Plans the machine.
+/// What is made before the machine, because it is made with it.
+const BEFORE: [Address; 2] = [Address::MachineKey, Address::MachineFirewall];
+
+/// Plans the machine and what belongs to it.
 pub fn plan(desired: &Desired, state: &State, observed: &Observed, allowed: Allowed, plan: &mut Plan) -> Host {
-    let address = Address::MachineInstance;
-    let mut wanted = instance_attributes(&desired.instance.spec);
-    wanted.insert(FIRST_BOOT.into(), desired.instance.first_boot.to_string());
-    let create = Action::CreateInstance {
-        spec: desired.instance.spec.clone(),
-        user_data: desired.instance.user_data.clone(),
+    let mut wanted = desired.instance.spec.parts();
+    let parts = Parts {
+        desired,
+        state,
+        observed,
     };
-    let facts = state
-        .record(&address)
-        .map(|record| record.facts.clone())
-        .unwrap_or_default();
-    let step = |change, action| Step {
+    for address in BEFORE {
+        if let Some(attributes) = wanted.remove(&address) {
+            parts.plan(&address, attributes, Host::Stays, plan);
+        }
+    }
+    let keeps_volume = wanted.contains_key(&Address::MachineVolume) && observed.parts.contains_key(&Address::MachineVolume);
+    let host = instance(desired, state, observed, allowed, keeps_volume, plan);
+    let before = plan.steps.len();
+    let moves = host == Host::Stays
+        && wanted.contains_key(&Address::MachineAddress) != observed.parts.contains_key(&Address::MachineAddress);
+    let needed: Vec<Address> = wanted.keys().cloned().collect();
+    for (address, attributes) in wanted {
+        let attributes = match address {
+            Address::Dns(_) => parts.found_at(host, moves),
+            _ => attributes,
+        };
+        parts.plan(&address, attributes, host, plan);
+    }
+    for address in state.resources.keys().filter(|address| address.is_part()) {
+        if !BEFORE.contains(address) && !needed.contains(address) {
+            parts.remove(address, plan);
+        }
+    }
+    plan.notes.extend(observed.news.iter().cloned());
+    if moves && plan.steps.len() > before {
+        plan.look_again = Some("the machine gets another address; the host is looked at under it");
+        return Host::Moves;
+    }
+    host
+}
+
+/// What belongs to the machine and is made apart.
+struct Parts<'a> {
+    desired: &'a Desired,
+    state: &'a State,
+    observed: &'a Observed,
+}
+
+impl Parts<'_> {
+    fn plan(&self, address: &Address, wanted: Attributes, host: Host, plan: &mut Plan) {
+        let record = self.state.record(address);
+        let settled = record.is_some_and(|record| record.status == Status::Present);
+        let mut facts = record.map(|record| record.facts.clone()).unwrap_or_default();
+        facts.extend(self.observed.provider.clone());
+        let change = match self.observed.parts.get(address) {
+            None => {
+                if settled {
+                    plan.notes.push(format!("{address} that the state knows is gone; it is made again"));
+                }
+                Change::Create { shown: shown(&wanted) }
+            }
+            Some(part) => {
+                let mut is = part.attributes.clone();
+                if matches!(host, Host::New | Host::NewWithOldData) {
+                    // It will hang on nothing once the machine is gone.
+                    is.remove(ATTACHED);
+                }
+                let recorded = record.filter(|_| settled).map(|record| &record.attributes);
+                let differences = differences(&is, &wanted, recorded);
+                for difference in &differences {
+                    let course = self.desired.instance.spec.course(
+                        address,
+                        &difference.subject,
+                        difference.old.as_deref(),
+                        difference.new.as_deref(),
+                    );
+                    if let Course::Refuse(reason) = course {
+                        plan.refusals.push(reason);
+                    }
+                }
+                if !differences.is_empty() {
+                    Change::Update { differences }
+                } else if record.is_none() {
+                    // It is there and was never recorded.
+                    Change::Create { shown: shown(&wanted) }
+                } else if !settled {
+                    update("interrupted step", "begun", "ended", Origin::Files)
+                } else {
+                    return;
+                }
+            }
+        };
+        plan.steps.push(Step {
+            address: address.clone(),
+            change,
+            action: Action::EnsurePart {
+                spec: self.desired.instance.spec.clone(),
+            },
+            attributes: wanted,
+            facts,
+        });
+    }
+
+    /// Where names shall point: to the address that the machine has and keeps, if that is known already.
+    fn found_at(&self, host: Host, moves: bool) -> Attributes {
+        let part = self.observed.parts.get(&Address::MachineAddress);
+        let fixed = part.and_then(|part| part.facts.get("address")).cloned();
+        let own = self.observed.instance.as_ref().filter(|_| host == Host::Stays);
+        let address = match (moves, fixed) {
+            (false, Some(fixed)) => Some(fixed),
+            (false, None) => own
+                .filter(|instance| instance.power == Power::On)
+                .map(|instance| instance.endpoint.address.to_string()),
+            (true, _) => None,
+        };
+        let dns = self.desired.instance.spec.dns.as_ref();
+        let mut attributes = Attributes::from([("address".to_owned(), address.unwrap_or_else(unknown))]);
+        if dns.is_some_and(|dns| dns.ipv6) {
+            let ipv6 = own.and_then(|instance| instance.ipv6).map(|ipv6| ipv6.to_string());
+            attributes.insert("ipv6".to_owned(), ipv6.unwrap_or_else(unknown));
+        }
+        attributes
+    }
+
+    /// What the state knows and the file asks for no more.
+    fn remove(&self, address: &Address, plan: &mut Plan) {
+        if *address == Address::MachineVolume {
+            plan.refusals.push(format!(
+                "{address} cannot be taken away: its data would be lost; destroy the environment instead"
+            ));
+        }
+        let record = self.state.record(address);
+        plan.steps.push(Step {
+            address: address.clone(),
+            change: Change::Delete {
+                shown: record.map(|record| shown(&record.attributes)).unwrap_or_default(),
+            },
+            action: Action::RemovePart,
+            attributes: record.map(|record| record.attributes.clone()).unwrap_or_default(),
+            facts: record.map(|record| record.facts.clone()).unwrap_or_default(),
+        });
+    }
+}
+
+fn unknown() -> String {
+    "(known after the machine is there)".to_owned()
+}
+
+/// Plans the machine itself. `keeps_volume` is whether there is a data volume apart that a new machine gets.
+fn instance(
+    desired: &Desired,
+    state: &State,
+    observed: &Observed,
+    allowed: Allowed,
+    keeps_volume: bool,
+    plan: &mut Plan,
+) -> Host {
+    let address = Address::MachineInstance;
+    let spec = &desired.instance.spec;
+    let mut wanted = spec.attributes();
+    wanted.insert(FIRST_BOOT.into(), desired.instance.first_boot.to_string());
+    let record = state.record(&address);
+    let settled = record.is_some_and(|record| record.status == Status::Present);
+    let mut facts = record.map(|record| record.facts.clone()).unwrap_or_default();
+    facts.extend(observed.provider.clone());
+    // A making that was cut off goes on under its own number.
+    let last = facts.get(GENERATION).and_then(|number| number.parse().ok()).unwrap_or(0);
+    let generation: u64 = if settled || last == 0 { last + 1 } else { last };
+    let mut new_facts = facts.clone();
+    new_facts.insert(GENERATION.into(), generation.to_string());
+    let create = Action::CreateInstance {
+        spec: spec.clone(),
+        user_data: desired.instance.user_data.clone(),
+        generation,
+    };
+    let step = |change, action: Action| Step {
         address: address.clone(),
         change,
+        facts: match action {
+            Action::CreateInstance { .. } | Action::ReplaceInstance { .. } => new_facts.clone(),
+            _ => facts.clone(),
+        },
         action,
         attributes: wanted.clone(),
-        facts: facts.clone(),
     };
 
-    let record = state.record(&address);
     let (Some(record), Some(instance)) = (record, &observed.instance) else {
         if record.is_some_and(|record| record.status == Status::Present) {
             plan.notes
@@ -90,35 +229,38 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, allowed: Allo
         return if begun { Host::NewWithOldData } else { Host::New };
     };
 
-    let settled = record.status == Status::Present;
-    // A step that was cut off may or may not have been carried out: then the provider knows what the machine is like, and
-    // the state only what was meant.
+    // What the provider tells is true; the state knows the rest. A step that was cut off may or may not have been carried out:
+    // then the state knows only what was meant.
     let mut attributes = record.attributes.clone();
+    let told = |name: &String| spec.told().contains(&name.as_str());
     if !settled {
-        let told = |name: &String| TOLD.contains(&name.as_str());
         attributes.retain(|name, _| !told(name));
-        attributes.extend(instance.attributes.clone().into_iter().filter(|(name, _)| told(name)));
     }
+    attributes.extend(instance.attributes.clone().into_iter().filter(|(name, _)| told(name)));
     if settled && record.attributes.get(FIRST_BOOT) != wanted.get(FIRST_BOOT) {
         plan.notes
             .push("cloud-init's first-boot part changed: no effect on a machine that has booted already".into());
     }
-    let differences = differences(&attributes, &wanted);
+    let differences = differences(&attributes, &wanted, settled.then_some(&record.attributes));
     let mut reasons = Vec::new();
+    let mut restarts = false;
     for difference in &differences {
-        match course(
+        match spec.course(
+            &address,
             &difference.subject,
             difference.old.as_deref(),
             difference.new.as_deref(),
         ) {
             Course::InPlace => {}
+            Course::Restart => restarts = true,
             Course::Replace(reason) => reasons.push(reason),
             Course::Refuse(reason) => plan.refusals.push(reason),
         }
     }
 
     if !reasons.is_empty() {
-        let keeps_data = attributes.contains_key("volume_gib") && wanted.contains_key("volume_gib");
+        let keeps_data =
+            keeps_volume || attributes.contains_key("volume_gib") && wanted.contains_key("volume_gib");
         // The making of this very machine was never recorded, and so nothing was ever put on it.
         let bare = record.id.is_none();
         let fate = if keeps_data {
@@ -143,19 +285,20 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, allowed: Allo
                 differences,
             },
             Action::ReplaceInstance {
-                spec: desired.instance.spec.clone(),
+                spec: spec.clone(),
                 user_data: desired.instance.user_data.clone(),
+                generation,
             },
         ));
         return if keeps_data { Host::NewWithOldData } else { Host::New };
     }
     if !differences.is_empty() {
-        plan.look_again = Some("the machine is stopped and started; the host is looked at once it runs again");
+        if restarts || instance.power == Power::Off {
+            plan.look_again = Some("the machine is stopped and started; the host is looked at once it runs again");
+        }
         plan.steps.push(step(
             Change::Update { differences },
-            Action::ResizeInstance {
-                spec: desired.instance.spec.clone(),
-            },
+            Action::ResizeInstance { spec: spec.clone() },
         ));
     } else if !settled && record.id.is_none() {
         // It is there and was never recorded: making it goes on where it was cut off.
@@ -165,6 +308,21 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, allowed: Allo
             update("power", "off", "on", Origin::Outside),
             Action::StartInstance,
         ));
+    } else if settled && moved(state, instance) {
+        // It was stopped and started by somebody else.
+        let known = state.endpoint().map(|endpoint| endpoint.address.to_string());
+        plan.look_again = Some("the machine has another address; the host is looked at under it");
+        plan.steps.push(step(
+            Change::Update {
+                differences: vec![Difference {
+                    subject: "address".into(),
+                    old: known,
+                    new: Some(instance.endpoint.address.to_string()),
+                    origin: Origin::Outside,
+                }],
+            },
+            Action::StartInstance,
+        ));
     } else if !settled {
         plan.steps.push(step(
             update("interrupted step", "begun", "ended", Origin::Files),
@@ -172,6 +330,14 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, allowed: Allo
         ));
     }
     Host::Stays
+}
+
+/// Whether a machine without an address of its own is found elsewhere than the state says.
+fn moved(state: &State, instance: &Instance) -> bool {
+    state.record(&Address::MachineAddress).is_none()
+        && state
+            .endpoint()
+            .is_some_and(|endpoint| endpoint.address != instance.endpoint.address)
 }
 
 fn update(subject: &str, old: &str, new: &str, origin: Origin) -> Change {
@@ -193,7 +359,8 @@ fn shown(attributes: &BTreeMap<String, String>) -> Vec<(String, String)> {
         .collect()
 }
 
-fn differences(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<Difference> {
+/// What differs. What the state records as it shall be, somebody else has changed.
+fn differences(old: &Attributes, new: &Attributes, recorded: Option<&Attributes>) -> Vec<Difference> {
     let names: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     names
         .into_iter()
@@ -202,7 +369,10 @@ fn differences(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -
             subject: name.clone(),
             old: old.get(name).cloned(),
             new: new.get(name).cloned(),
-            origin: Origin::Files,
+            origin: match recorded {
+                Some(recorded) if recorded.get(name) == new.get(name) => Origin::Outside,
+                _ => Origin::Files,
+            },
         })
         .collect()
 }

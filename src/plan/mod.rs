@@ -40,6 +40,9 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, allowed: Allo
         look_again: None,
     };
     let host = machine::plan(desired, state, observed, allowed, &mut plan);
+    if host == machine::Host::Moves {
+        return plan;
+    }
     if host == machine::Host::Stays && observed.host == Host::Off {
         // What is on the host is not known while it has no power; after the start it is.
         plan.look_again = Some("the machine has no power; the host is looked at once it runs");

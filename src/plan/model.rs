@@ -106,6 +106,8 @@ pub enum Action {
         spec: InstanceSpec,
         /// The user-data, with marks.
         user_data: Rendered,
+        /// Counts the machines of this environment.
+        generation: u64,
     },
     /// Give it power.
     StartInstance,
@@ -120,12 +122,23 @@ pub enum Action {
         spec: InstanceSpec,
         /// Its user-data, with marks.
         user_data: Rendered,
+        /// Counts the machines of this environment.
+        generation: u64,
     },
-    /// Remove it.
+    /// Remove it, and with it all that was on it.
     DestroyInstance {
-        /// Whether the data volume stays.
+        /// Whether a data volume that was made with it stays.
         keep_volume: bool,
     },
+    /// Make a part of the machine, or bring it to what it shall be.
+    EnsurePart {
+        /// The machine that it belongs to, without its user-data.
+        spec: InstanceSpec,
+    },
+    /// Remove a part of the machine.
+    RemovePart,
+    /// Leave a part of the machine where it is, and keep no record of it.
+    KeepPart,
     /// Reach the host under the key of its first boot and replace that key.
     RotateHostKey,
     /// Wait for the first boot, then run the converge script.
@@ -144,8 +157,10 @@ pub enum Action {
         /// Whether its volumes go too.
         volumes: bool,
     },
-    /// Nothing to do on the host: what it was about goes with the machine.
+    /// Nothing to do on the host: the machine that it was on is gone.
     Forget,
+    /// Nothing to do: it goes with the machine, and so does the record of it.
+    GoesWithMachine,
 }
 
 /// One deploy of one stack.

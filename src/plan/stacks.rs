@@ -57,7 +57,7 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, host: Host, p
             },
             action: match host {
                 Host::Stays => Action::RemoveStack { stack, volumes: false },
-                Host::New | Host::NewWithOldData => Action::Forget,
+                Host::New | Host::NewWithOldData | Host::Moves => Action::Forget,
             },
             attributes: record.attributes.clone(),
             facts: record.facts.clone(),
@@ -82,7 +82,7 @@ fn one(
     let record = state.record(address);
     // What once-only jobs did is in the data: it holds for as long as the data does.
     let facts = match (record, host) {
-        (Some(record), Host::Stays | Host::NewWithOldData) => record.facts.clone(),
+        (Some(record), Host::Stays | Host::Moves | Host::NewWithOldData) => record.facts.clone(),
         (_, Host::New) | (None, _) => BTreeMap::new(),
     };
     let once: Vec<String> = stack

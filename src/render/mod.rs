@@ -142,6 +142,11 @@ impl Rendered {
             .collect()
     }
 
+    /// Whether anything in it is not known yet.
+    pub fn has_marks(&self) -> bool {
+        !self.missing(&Bindings::default()).is_empty()
+    }
+
     /// Whether the real text holds a secret.
     pub fn is_secret(&self) -> bool {
         self.marks().iter().any(Mark::is_secret)

@@ -127,16 +127,29 @@ impl State {
         self.resources.remove(address)
     }
 
-    /// Where the machine is reached, when that is known: the facts of `machine.instance`.
+    /// Where the machine is reached, when that is known: the facts of `machine.instance`, under its fixed address when it has
+    /// one.
     pub fn endpoint(&self) -> Option<Endpoint> {
         let facts = &self.record(&Address::MachineInstance)?.facts;
+        let fixed = self
+            .record(&Address::MachineAddress)
+            .and_then(|record| record.facts.get("address"));
         let port = |name: &str| facts.get(name)?.parse().ok();
         Some(Endpoint {
-            address: facts.get("address")?.parse().ok()?,
+            address: fixed.or_else(|| facts.get("address"))?.parse().ok()?,
             ssh: port("port.ssh")?,
             http: port("port.http")?,
             https: port("port.https")?,
         })
+    }
+
+    /// What finds the provider that made the machine, when something was made: the facts `provider`, `region` and so on of
+    /// any of its resources.
+    pub fn provider(&self) -> Option<&BTreeMap<String, String>> {
+        let machine = self.resources.iter().filter(|(address, _)| address.layer() == "machine");
+        machine
+            .map(|(_, record)| &record.facts)
+            .find(|facts| facts.contains_key("provider"))
     }
 
     /// Records where the machine is reached, beside the other facts of `machine.instance`.

@@ -1,6 +1,5 @@
 //! A run that is cut off anywhere, and the one after it.
 
-use crate::desired::instance_attributes;
 use crate::fixture::{Deed, Ended, Lab, Run, Write};
 use crate::plan::Allowed;
 
@@ -208,7 +207,7 @@ fn the_new_machine_is_the_one_that_was_asked_for() {
     let (lab, _, run) = told(&STORIES[1]);
     let machine = run.world.machine.unwrap();
     assert_eq!(
-        instance_attributes(&machine.spec),
-        instance_attributes(&lab.desired(None).instance.spec)
+        machine.spec.attributes(),
+        lab.desired(None).instance.spec.attributes()
     );
 }

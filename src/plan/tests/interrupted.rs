@@ -64,7 +64,7 @@ fn a_resize_that_was_only_begun_is_done() {
     assert!(matches!(run.plan(&lab).steps[0].action, Action::ResizeInstance { .. }));
     assert_eq!(addresses(&run.plan(&lab)), ["machine.instance"]);
     settle(&mut run, &lab);
-    let made = crate::desired::instance_attributes(&run.world.machine.unwrap().spec);
+    let made = run.world.machine.unwrap().spec.attributes();
     assert_eq!(made["cpus"], "4");
 }
 
@@ -75,7 +75,7 @@ fn a_resize_that_was_cut_off_without_power_is_done() {
     settle(&mut run, &lab);
     let machine = run.world.machine.unwrap();
     assert_eq!(machine.power, Power::On);
-    assert_eq!(crate::desired::instance_attributes(&machine.spec)["cpus"], "4");
+    assert_eq!(machine.spec.attributes()["cpus"], "4");
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn a_replacement_that_was_only_begun_is_done_and_the_old_machine_not_taken_for_t
     let (lab, mut run) = begun("debian-13.qcow2", "debian-14.qcow2");
     assert!(matches!(run.plan(&lab).steps[0].action, Action::ReplaceInstance { .. }));
     settle(&mut run, &lab);
-    let made = crate::desired::instance_attributes(&run.world.machine.as_ref().unwrap().spec);
+    let made = run.world.machine.as_ref().unwrap().spec.attributes();
     assert_eq!(made["image"], "/images/debian-14.qcow2");
     assert_eq!(run.world.machine.as_ref().unwrap().key, "host-made");
 }

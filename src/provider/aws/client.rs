@@ -40,6 +40,7 @@ impl Aws {
             config: config.clone(),
             region,
             profile,
+            opened: Default::default(),
         })
     }
 

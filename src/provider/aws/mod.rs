@@ -1,8 +1,17 @@
 //! Amazon EC2.
 
-mod client;
-mod error;
+mod address;
+pub(in crate::provider) mod client;
+mod costs;
+pub(in crate::provider) mod error;
+mod find;
+mod firewall;
+mod key;
+mod operator;
+mod own;
+mod rules;
 mod tags;
+mod volume;
 mod wait;
 
 use std::collections::BTreeMap;
@@ -27,6 +36,7 @@ pub struct Aws {
     config: aws_config::SdkConfig,
     region: String,
     profile: Option<String>,
+    opened: operator::Opened,
 }
 
 impl Aws {
@@ -70,40 +80,52 @@ impl Aws {
     /// See [`super::Provider::ensure`].
     pub async fn ensure(
         &self,
-        _owner: &Owner,
-        _address: &Address,
-        _spec: &InstanceSpec,
-        _say: Say<'_>,
+        owner: &Owner,
+        address: &Address,
+        spec: &InstanceSpec,
+        say: Say<'_>,
     ) -> Result<Part, ProviderError> {
-        Err(skeleton())
+        match address {
+            Address::MachineKey => key::ensure(self, owner, spec, say).await,
+            Address::MachineFirewall => firewall::ensure(self, owner, spec, say).await,
+            Address::MachineVolume => volume::ensure(self, owner, spec, say).await,
+            Address::MachineAddress => address::ensure(self, owner, spec, say).await,
+            other => Err(super::no_such_part(other)),
+        }
     }
     /// See [`super::Provider::remove`].
-    pub async fn remove(&self, _owner: &Owner, _address: &Address, _say: Say<'_>) -> Result<(), ProviderError> {
-        Err(skeleton())
+    pub async fn remove(&self, owner: &Owner, address: &Address, say: Say<'_>) -> Result<(), ProviderError> {
+        match address {
+            Address::MachineKey => key::remove(self, owner, say).await,
+            Address::MachineFirewall => firewall::remove(self, owner, say).await,
+            Address::MachineVolume => volume::remove(self, owner, say).await,
+            Address::MachineAddress => address::remove(self, owner, say).await,
+            other => Err(super::no_such_part(other)),
+        }
     }
     /// See [`super::Provider::leftovers`].
     pub async fn leftovers(&self, _owner: &Owner) -> Result<Vec<String>, ProviderError> {
         Err(skeleton())
     }
     /// See [`super::Provider::admit`].
-    pub async fn admit(&self, _owner: &Owner, _caller: &Caller) -> Result<(), ProviderError> {
-        Err(skeleton())
+    pub async fn admit(&self, owner: &Owner, caller: &Caller) -> Result<(), ProviderError> {
+        operator::admit(self, owner, caller).await
     }
     /// See [`super::Provider::dismiss`].
-    pub async fn dismiss(&self, _owner: &Owner, _caller: &Caller) -> Result<(), ProviderError> {
-        Err(skeleton())
+    pub async fn dismiss(&self, owner: &Owner, caller: &Caller) -> Result<(), ProviderError> {
+        operator::dismiss(self, owner, caller).await
     }
     /// See [`super::Provider::costs`].
-    pub async fn costs(&self, _spec: &InstanceSpec) -> Option<Costs> {
-        None
+    pub async fn costs(&self, spec: &InstanceSpec) -> Option<Costs> {
+        costs::costs(self, spec).await
     }
     /// See [`super::Provider::find`].
     pub async fn find(&self) -> Result<Vec<Found>, ProviderError> {
-        Err(skeleton())
+        find::find(self).await
     }
     /// See [`super::Provider::adopt`].
-    pub async fn adopt(&self, _owner: &Owner, _address: &Address, _id: &str) -> Result<(), ProviderError> {
-        Err(skeleton())
+    pub async fn adopt(&self, owner: &Owner, address: &Address, id: &str) -> Result<(), ProviderError> {
+        find::adopt(self, owner, address, id).await
     }
 }
 

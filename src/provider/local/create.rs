@@ -8,7 +8,7 @@ use super::dirs::Dirs;
 use super::launch::LaunchError;
 use super::machine::Machine;
 use super::process::Process;
-use super::record::Record;
+use super::record::{LocalSpec, Record};
 use super::start::{launch_error, power_on, revive};
 use super::tools::Tools;
 use super::{disk, image, instance, launch, seed};
@@ -19,6 +19,7 @@ use crate::provider::{Instance, InstanceSpec, Owner, Power, ProviderError};
 const ADDRESSES: usize = 3;
 
 pub async fn create(dirs: &Dirs, owner: &Owner, spec: &InstanceSpec, say: Say<'_>) -> Result<Instance, ProviderError> {
+    let spec = &LocalSpec::try_from(spec)?;
     let tools = Tools::find()?;
     let machine = Machine::of(owner, dirs);
     let socket = dirs.socket(&machine.folder)?;

@@ -36,6 +36,16 @@ impl Machine {
         }
     }
 
+    /// The places of a machine by its folder.
+    pub fn at(folder: PathBuf) -> Self {
+        let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        Self {
+            kept_volume: folder.with_file_name("volumes").join(format!("{name}.qcow2")),
+            folder,
+            name,
+        }
+    }
+
     /// What the machine is and how it runs.
     pub fn record(&self) -> PathBuf {
         self.folder.join("machine.json")

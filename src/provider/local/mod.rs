@@ -33,7 +33,7 @@ use self::machine::Machine;
 use self::process::Process;
 use self::qmp::{GuestStatus, Qmp};
 use self::record::Record;
-use super::{Instance, InstanceSpec, Owner, Power, ProviderError};
+use super::{Found, Instance, InstanceSpec, Owner, Power, ProviderError};
 use crate::note::Say;
 
 /// How long QEMU may take to tell its status while somebody looks: it answers in a millisecond, or it serves another
@@ -105,6 +105,14 @@ impl Local {
         destroy::destroy(&self.dirs, owner, keep_volume, say).await
     }
 
+    /// Every machine of this computer's user, whosever environment it is.
+    ///
+    /// # Errors
+    /// When the folder of machines cannot be read.
+    pub async fn find(&self) -> Result<Vec<Found>, ProviderError> {
+        record::all(&self.dirs)
+    }
+
     /// Process, folder, address, socket and kept volume of this owner, as far as they exist.
     ///
     /// # Errors
@@ -133,6 +141,8 @@ fn instance(machine: &Machine, record: &Record, power: Power) -> Result<Instance
         power,
         endpoint,
         attributes: record.attributes(),
+        ipv6: None,
+        facts: std::collections::BTreeMap::new(),
     })
 }
 
@@ -143,11 +153,13 @@ static PORTS: std::sync::Mutex<()> = std::sync::Mutex::new(());
 /// A machine for tests of the parts.
 #[cfg(test)]
 fn sample() -> (Machine, Record) {
-    use super::{Acceleration, LocalImage, LocalShape, Shape};
+    use super::{Acceleration, LocalImage, LocalShape};
+    use record::{LocalSpec, Only};
     use crate::names::Lineage;
     let owner = Owner {
         environment: "demo".parse().unwrap(),
         lineage: Lineage::from_bytes([0; 16]),
+        ids: Default::default(),
     };
     let dirs = Dirs {
         machines: "/m".into(),
@@ -155,8 +167,8 @@ fn sample() -> (Machine, Record) {
         cache: "/c".into(),
         runtime: "/run".into(),
     };
-    let spec = InstanceSpec {
-        shape: Shape::Local(LocalShape {
+    let spec = LocalSpec {
+        shape: Only::Local(LocalShape {
             cpus: 2,
             memory_mib: 1024,
             image: LocalImage::Path("/images/base.qcow2".into()),

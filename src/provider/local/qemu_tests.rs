@@ -71,7 +71,7 @@ fn a_direct_boot_and_a_hypervisor_change_only_their_arguments() {
     let (machine, mut record) = sample();
     let endpoint = Endpoint::standard([127, 77, 0, 1].into());
     let before = arguments(&machine, &record, &endpoint, &Arch::X86_64, Accelerator::Tcg);
-    let crate::provider::Shape::Local(shape) = &mut record.spec.shape;
+    let crate::provider::local::record::Only::Local(shape) = &mut record.spec.shape;
     shape.boot = Some(DirectBoot {
         kernel: "/k/vmlinux".into(),
         initrd: Some("/k/initrd".into()),

@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use jiff::Timestamp;
+
+use super::dirs::Dirs;
 use super::machine::Machine;
-use crate::names::{Digest, Endpoint, EnvironmentName, Lineage};
-use crate::provider::{InstanceSpec, LocalImage, LocalShape, Owner, ProviderError, Shape};
+use crate::names::{Address, Digest, Endpoint, EnvironmentName, Lineage};
+use crate::provider::{Found, InstanceSpec, LocalImage, LocalShape, Owner, ProviderError, Shape};
 
 /// The shape of the file. A later one is refused instead of half understood.
 const VERSION: u32 = 1;
@@ -27,7 +30,7 @@ pub struct Record {
     /// made anew for the one before.
     pub generation: u64,
     /// What it was made with. Holds the user-data, hence the file's mode 0600.
-    pub spec: InstanceSpec,
+    pub spec: LocalSpec,
     /// Whether it ever ran. Until then it may be made again from another specification.
     pub made: bool,
     /// The base of the root disk, once there is one.
@@ -38,6 +41,72 @@ pub struct Record {
     pub accelerator: Option<Accelerator>,
     /// Where its QMP socket is; recorded because the runtime folder may differ from login to login.
     pub socket: PathBuf,
+}
+
+/// A machine of this provider as it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocalSpec {
+    /// The machine.
+    pub shape: Only,
+    /// Size of the root disk in GiB.
+    pub disk_gib: u32,
+    /// Size of the data volume in GiB; no volume without.
+    pub volume_gib: Option<u32>,
+    /// The rendered `#cloud-config`.
+    pub user_data: String,
+}
+
+/// The shape, in the words of [`Shape`]: machines of other providers have no record here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Only {
+    /// A QEMU virtual machine.
+    Local(LocalShape),
+}
+
+/// Every machine with a record, by name.
+pub fn all(dirs: &Dirs) -> Result<Vec<Found>, ProviderError> {
+    let entries = match std::fs::read_dir(&dirs.machines) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => {
+            return Err(ProviderError::new(format!("failed to read {}", dirs.machines.display())).because(error));
+        }
+    };
+    let mut found = Vec::new();
+    for entry in entries.flatten().filter(|entry| entry.path().join("machine.json").is_file()) {
+        let machine = Machine::at(entry.path());
+        let Some(record) = Record::read(&machine)? else { continue };
+        found.push(Found {
+            address: Address::MachineInstance,
+            id: record.name,
+            environment: record.environment,
+            lineage: record.lineage,
+            created: i64::try_from(record.generation).ok().and_then(|made| Timestamp::from_second(made).ok()),
+            expires: None,
+            monthly: None,
+        });
+    }
+    found.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(found)
+}
+
+impl TryFrom<&InstanceSpec> for LocalSpec {
+    type Error = ProviderError;
+
+    fn try_from(spec: &InstanceSpec) -> Result<Self, ProviderError> {
+        let Shape::Local(shape) = &spec.shape else {
+            return Err(ProviderError::new(
+                "failed to make a machine on this computer: another provider's was asked for",
+            ));
+        };
+        Ok(Self {
+            shape: Only::Local(shape.clone()),
+            disk_gib: spec.disk_gib,
+            volume_gib: spec.volume_gib,
+            user_data: spec.user_data.clone(),
+        })
+    }
 }
 
 /// The file that the root disk overlays. A base that changes under its overlay is a broken disk.
@@ -80,7 +149,7 @@ impl Accelerator {
 
 impl Record {
     /// A machine that is about to be made.
-    pub fn intend(owner: &Owner, spec: &InstanceSpec, generation: u64, socket: PathBuf) -> Self {
+    pub fn intend(owner: &Owner, spec: &LocalSpec, generation: u64, socket: PathBuf) -> Self {
         Self {
             version: VERSION,
             name: owner.machine_name(),
@@ -98,7 +167,7 @@ impl Record {
 
     /// The local part of the specification.
     pub fn shape(&self) -> &LocalShape {
-        let Shape::Local(shape) = &self.spec.shape;
+        let Only::Local(shape) = &self.spec.shape;
         shape
     }
 

@@ -5,12 +5,12 @@ use super::dirs::Dirs;
 use super::launch::end_gently;
 use super::machine::Machine;
 use super::process::Process;
-use super::record::Record;
+use super::record::{LocalSpec, Only, Record};
 use super::start::{none_there, power_on};
 use super::tools::Tools;
 use super::{disk, instance};
 use crate::note::Say;
-use crate::provider::{Instance, InstanceSpec, LocalShape, Owner, Power, ProviderError, Shape};
+use crate::provider::{Instance, InstanceSpec, LocalShape, Owner, Power, ProviderError};
 
 pub async fn resize(dirs: &Dirs, owner: &Owner, spec: &InstanceSpec, say: Say<'_>) -> Result<Instance, ProviderError> {
     let tools = Tools::find()?;
@@ -20,7 +20,7 @@ pub async fn resize(dirs: &Dirs, owner: &Owner, spec: &InstanceSpec, say: Say<'_
     let (Some(_lock), Some(mut record)) = (lock, record) else {
         return Err(none_there(&machine));
     };
-    let wanted = resized(&record.spec, spec);
+    let wanted = resized(&record.spec, &LocalSpec::try_from(spec)?);
     if wanted != record.spec {
         refuse(&tools, &machine, &record, &wanted).await?;
         while let Some(process) = Process::settled(&machine).await {
@@ -38,11 +38,11 @@ pub async fn resize(dirs: &Dirs, owner: &Owner, spec: &InstanceSpec, say: Say<'_
 }
 
 /// The specification after the change: image and user-data belong to the first boot and stay.
-fn resized(has: &InstanceSpec, wanted: &InstanceSpec) -> InstanceSpec {
-    let Shape::Local(old) = &has.shape;
-    let Shape::Local(new) = &wanted.shape;
-    InstanceSpec {
-        shape: Shape::Local(LocalShape {
+fn resized(has: &LocalSpec, wanted: &LocalSpec) -> LocalSpec {
+    let Only::Local(old) = &has.shape;
+    let Only::Local(new) = &wanted.shape;
+    LocalSpec {
+        shape: Only::Local(LocalShape {
             image: old.image.clone(),
             ..new.clone()
         }),
@@ -52,7 +52,7 @@ fn resized(has: &InstanceSpec, wanted: &InstanceSpec) -> InstanceSpec {
     }
 }
 
-async fn refuse(tools: &Tools, machine: &Machine, record: &Record, wanted: &InstanceSpec) -> Result<(), ProviderError> {
+async fn refuse(tools: &Tools, machine: &Machine, record: &Record, wanted: &LocalSpec) -> Result<(), ProviderError> {
     disk::refuse_shrinking(tools, &machine.root(), wanted.disk_gib, "disk_gib").await?;
     match (record.spec.volume_gib, wanted.volume_gib) {
         (Some(_), None) => Err(ProviderError::new(format!(
