@@ -47,7 +47,12 @@ fn publisher(alias: &str, architecture: &str) -> Option<Publisher> {
     let arch = if architecture == "arm64" { "arm64" } else { "amd64" };
     let debian = |version: &str| (DEBIAN, format!("debian-{version}-{arch}-*"));
     // The folder is `hvm-ssd` or, for newer releases, `hvm-ssd-gp3`.
-    let ubuntu = |release: &str| (CANONICAL, format!("ubuntu/images/hvm-ssd*/ubuntu-{release}-{arch}-server-*"));
+    let ubuntu = |release: &str| {
+        (
+            CANONICAL,
+            format!("ubuntu/images/hvm-ssd*/ubuntu-{release}-{arch}-server-*"),
+        )
+    };
     let (account, pattern) = match alias {
         "debian-13" => debian("13"),
         "debian-12" => debian("12"),
@@ -76,13 +81,19 @@ pub async fn size(aws: &Aws, name: &str) -> Result<Size, ProviderError> {
         ProviderError::new(format!("failed to use the size {name}: {} has none such", aws.region))
             .with_remedy("write a `size` that the region has, such as \"t3.small\" or \"t4g.small\"")
     })?;
-    let architectures = described.processor_info().map(|info| info.supported_architectures()).unwrap_or_default();
+    let architectures = described
+        .processor_info()
+        .map(|info| info.supported_architectures())
+        .unwrap_or_default();
     // Old sizes offer i386 beside x86_64.
     let known = [ArchitectureType::X8664, ArchitectureType::Arm64];
-    let architecture = known.iter().find(|known| architectures.contains(known)).ok_or_else(|| {
-        ProviderError::new(format!("failed to use the size {name}: it is neither x86-64 nor arm64"))
-            .with_remedy("write another size, such as \"t3.small\" or \"t4g.small\"")
-    })?;
+    let architecture = known
+        .iter()
+        .find(|known| architectures.contains(known))
+        .ok_or_else(|| {
+            ProviderError::new(format!("failed to use the size {name}: it is neither x86-64 nor arm64"))
+                .with_remedy("write another size, such as \"t3.small\" or \"t4g.small\"")
+        })?;
     Ok(Size {
         architecture: architecture.as_str().to_owned(),
         burstable: described.burstable_performance_supported().unwrap_or(false),
@@ -107,7 +118,9 @@ pub async fn resolve(aws: &Aws, shape: &AwsShape, size: &Size) -> Result<Image, 
         ))
         .with_remedy("write an image of this region as `image = \"ami-…\"`; publishers do not serve every region")
     })?;
-    let architecture = described.architecture().map_or("", |architecture| architecture.as_str());
+    let architecture = described
+        .architecture()
+        .map_or("", |architecture| architecture.as_str());
     if architecture != size.architecture {
         return Err(ProviderError::new(format!(
             "failed to use the image {alias}: it is for {architecture}, and {} is {}",
@@ -141,7 +154,9 @@ pub async fn news(aws: &Aws, alias: &str, architecture: &str, current: &str) -> 
     if publisher(alias, architecture).is_none() {
         return Ok(None);
     }
-    let newest = newest(aws, alias, architecture).await?.map(|described| image(&described));
+    let newest = newest(aws, alias, architecture)
+        .await?
+        .map(|described| image(&described));
     Ok(newest.filter(|image| image.id != current).map(|image| {
         format!(
             "a newer {alias} image is out: {} ({}); replacing machine.instance takes it",
@@ -152,8 +167,14 @@ pub async fn news(aws: &Aws, alias: &str, architecture: &str, current: &str) -> 
 
 async fn newest(aws: &Aws, alias: &str, architecture: &str) -> Result<Option<Described>, ProviderError> {
     let Some(Publisher { account, pattern }) = publisher(alias, architecture) else {
-        return Err(ProviderError::new(format!("failed to find the image {alias}: no such alias is known"))
-            .with_remedy(format!("write one of {}, or `ami-…`", crate::provider::spec::aws::IMAGES.join(", "))));
+        return Err(
+            ProviderError::new(format!("failed to find the image {alias}: no such alias is known")).with_remedy(
+                format!(
+                    "write one of {}, or `ami-…`",
+                    crate::provider::spec::aws::IMAGES.join(", ")
+                ),
+            ),
+        );
     };
     let output = aws
         .ec2
@@ -165,7 +186,13 @@ async fn newest(aws: &Aws, alias: &str, architecture: &str) -> Result<Option<Des
         .filters(tags::filter("root-device-type", ["ebs"]))
         .send()
         .await
-        .map_err(|why| error::failed(format!("failed to look for images of {alias}"), "ec2:DescribeImages", why))?;
+        .map_err(|why| {
+            error::failed(
+                format!("failed to look for images of {alias}"),
+                "ec2:DescribeImages",
+                why,
+            )
+        })?;
     Ok(latest(output.images.unwrap_or_default()))
 }
 
@@ -195,7 +222,11 @@ mod tests {
     use super::*;
 
     fn described(id: &str, date: &str) -> Described {
-        Described::builder().image_id(id).name(format!("name of {id}")).creation_date(date).build()
+        Described::builder()
+            .image_id(id)
+            .name(format!("name of {id}"))
+            .creation_date(date)
+            .build()
     }
 
     #[test]
@@ -204,7 +235,10 @@ mod tests {
         let new = described("ami-new", "2026-01-02T00:00:00.000Z");
         let between = described("ami-between", "2025-12-31T23:59:59.000Z");
         let id = |images: Vec<Described>| latest(images).and_then(|image| image.image_id);
-        assert_eq!(id(vec![old.clone(), new.clone(), between.clone()]).as_deref(), Some("ami-new"));
+        assert_eq!(
+            id(vec![old.clone(), new.clone(), between.clone()]).as_deref(),
+            Some("ami-new")
+        );
         assert_eq!(id(vec![new, between, old]).as_deref(), Some("ami-new"));
         assert_eq!(id(Vec::new()), None);
     }

@@ -18,29 +18,67 @@ pub async fn leftovers(aws: &Aws, owner: &Owner) -> Result<Vec<String>, Provider
         try_join(instance::all(aws, owner), snapshots(aws, owner)),
         async {
             let failed = |why| error::failed("failed to look for volumes", "ec2:DescribeVolumes", why);
-            aws.ec2.describe_volumes().filters(by_tag()).send().await.map_err(failed)
+            aws.ec2
+                .describe_volumes()
+                .filters(by_tag())
+                .send()
+                .await
+                .map_err(failed)
         },
         async {
             let failed = |why| error::failed("failed to look for security groups", "ec2:DescribeSecurityGroups", why);
-            aws.ec2.describe_security_groups().filters(by_tag()).send().await.map_err(failed)
+            aws.ec2
+                .describe_security_groups()
+                .filters(by_tag())
+                .send()
+                .await
+                .map_err(failed)
         },
         async {
             let failed = |why| error::failed("failed to look for addresses", "ec2:DescribeAddresses", why);
-            aws.ec2.describe_addresses().filters(by_tag()).send().await.map_err(failed)
+            aws.ec2
+                .describe_addresses()
+                .filters(by_tag())
+                .send()
+                .await
+                .map_err(failed)
         },
         async {
             let failed = |why| error::failed("failed to look for key pairs", "ec2:DescribeKeyPairs", why);
-            aws.ec2.describe_key_pairs().filters(by_tag()).send().await.map_err(failed)
+            aws.ec2
+                .describe_key_pairs()
+                .filters(by_tag())
+                .send()
+                .await
+                .map_err(failed)
         },
     )
     .await?;
     // A terminated instance is shown for an hour and is nothing any more.
-    let instances = instances.iter().filter(|machine| instance::state(machine).as_str() != "terminated");
+    let instances = instances
+        .iter()
+        .filter(|machine| instance::state(machine).as_str() != "terminated");
     let mut left: Vec<String> = instances
-        .map(|machine| format!("instance: {} ({})", instance::id(machine), instance::state(machine).as_str()))
+        .map(|machine| {
+            format!(
+                "instance: {} ({})",
+                instance::id(machine),
+                instance::state(machine).as_str()
+            )
+        })
         .collect();
-    left.extend(volumes.volumes().iter().filter(|volume| observe::stays(volume)).map(volume_line));
-    left.extend(snapshots.iter().map(|one| format!("snapshot: {}", one.snapshot_id().unwrap_or_default())));
+    left.extend(
+        volumes
+            .volumes()
+            .iter()
+            .filter(|volume| observe::stays(volume))
+            .map(volume_line),
+    );
+    left.extend(
+        snapshots
+            .iter()
+            .map(|one| format!("snapshot: {}", one.snapshot_id().unwrap_or_default())),
+    );
     left.extend(addresses.addresses().iter().map(|one| {
         let id = one.allocation_id().unwrap_or_default();
         format!("address: {} ({id})", one.public_ip().unwrap_or_default())

@@ -6,7 +6,11 @@ mod costs;
 pub(in crate::provider) mod error;
 mod find;
 mod firewall;
+mod image;
+mod instance;
 mod key;
+mod leftovers;
+mod observe;
 mod operator;
 mod own;
 mod rules;
@@ -52,30 +56,30 @@ impl Aws {
         facts
     }
     /// See [`super::Provider::observe`].
-    pub async fn observe(&self, _owner: &Owner) -> Result<Sight, ProviderError> {
-        Err(skeleton())
+    pub async fn observe(&self, owner: &Owner) -> Result<Sight, ProviderError> {
+        observe::observe(self, owner).await
     }
     /// See [`super::Provider::create`].
     pub async fn create(
         &self,
-        _owner: &Owner,
-        _spec: &InstanceSpec,
-        _generation: u64,
-        _say: Say<'_>,
+        owner: &Owner,
+        spec: &InstanceSpec,
+        generation: u64,
+        say: Say<'_>,
     ) -> Result<Instance, ProviderError> {
-        Err(skeleton())
+        instance::create(self, owner, spec, generation, say).await
     }
     /// See [`super::Provider::start`].
-    pub async fn start(&self, _owner: &Owner, _say: Say<'_>) -> Result<Instance, ProviderError> {
-        Err(skeleton())
+    pub async fn start(&self, owner: &Owner, say: Say<'_>) -> Result<Instance, ProviderError> {
+        instance::start(self, owner, say).await
     }
     /// See [`super::Provider::resize`].
-    pub async fn resize(&self, _owner: &Owner, _spec: &InstanceSpec, _say: Say<'_>) -> Result<Instance, ProviderError> {
-        Err(skeleton())
+    pub async fn resize(&self, owner: &Owner, spec: &InstanceSpec, say: Say<'_>) -> Result<Instance, ProviderError> {
+        instance::resize(self, owner, spec, say).await
     }
     /// See [`super::Provider::destroy`]: terminates the instance and waits for its end. The data volume is a part of its own.
-    pub async fn destroy(&self, _owner: &Owner, _say: Say<'_>) -> Result<(), ProviderError> {
-        Err(skeleton())
+    pub async fn destroy(&self, owner: &Owner, say: Say<'_>) -> Result<(), ProviderError> {
+        instance::destroy(self, owner, say).await
     }
     /// See [`super::Provider::ensure`].
     pub async fn ensure(
@@ -104,8 +108,8 @@ impl Aws {
         }
     }
     /// See [`super::Provider::leftovers`].
-    pub async fn leftovers(&self, _owner: &Owner) -> Result<Vec<String>, ProviderError> {
-        Err(skeleton())
+    pub async fn leftovers(&self, owner: &Owner) -> Result<Vec<String>, ProviderError> {
+        leftovers::leftovers(self, owner).await
     }
     /// See [`super::Provider::admit`].
     pub async fn admit(&self, owner: &Owner, caller: &Caller) -> Result<(), ProviderError> {
@@ -127,8 +131,4 @@ impl Aws {
     pub async fn adopt(&self, owner: &Owner, address: &Address, id: &str) -> Result<(), ProviderError> {
         find::adopt(self, owner, address, id).await
     }
-}
-
-fn skeleton() -> ProviderError {
-    ProviderError::new("failed: skeleton")
 }

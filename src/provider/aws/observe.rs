@@ -42,7 +42,9 @@ async fn look<T: Kind>(aws: &Aws, owner: &Owner) -> Result<Vec<T>, ProviderError
 /// The one at this kind's address: the recorded one, or else the first by its identifier.
 fn chosen<'a, T: Kind>(owner: &Owner, found: &'a [T]) -> Option<&'a T> {
     let recorded = owner.ids.get(&T::ADDRESS).map(String::as_str);
-    let ours = |one: &&T| Some(one.id()) == recorded || Tags::read(one.tags()).get(tags::ADDRESS) == Some(&T::ADDRESS.to_string());
+    let ours = |one: &&T| {
+        Some(one.id()) == recorded || Tags::read(one.tags()).get(tags::ADDRESS) == Some(&T::ADDRESS.to_string())
+    };
     let mut ours: Vec<&T> = found.iter().filter(ours).collect();
     ours.sort_by_key(|one| (Some(one.id()) != recorded, one.id().to_owned()));
     ours.first().copied()
@@ -70,15 +72,30 @@ pub async fn observe(aws: &Aws, owner: &Owner) -> Result<Sight, ProviderError> {
             parts.insert(address, part);
         }
     };
-    tell(Address::MachineKey, chosen(owner, &keys).map(|found| key::part(found, owner)));
-    tell(Address::MachineFirewall, chosen(owner, &groups).map(|found| firewall::part(found, owner)));
+    tell(
+        Address::MachineKey,
+        chosen(owner, &keys).map(|found| key::part(found, owner)),
+    );
+    tell(
+        Address::MachineFirewall,
+        chosen(owner, &groups).map(|found| firewall::part(found, owner)),
+    );
     let living: Vec<Volume> = volumes.iter().filter(|volume| stays(volume)).cloned().collect();
-    tell(Address::MachineVolume, chosen(owner, &living).map(|found| volume::part(found, owner, id)));
+    tell(
+        Address::MachineVolume,
+        chosen(owner, &living).map(|found| volume::part(found, owner, id)),
+    );
     let fixed = chosen(owner, &addresses);
-    tell(Address::MachineAddress, fixed.map(|found| address::part(found, owner, id)));
+    tell(
+        Address::MachineAddress,
+        fixed.map(|found| address::part(found, owner, id)),
+    );
 
     let Some(machine) = machine else {
-        return Ok(Sight { parts, ..Sight::default() });
+        return Ok(Sight {
+            parts,
+            ..Sight::default()
+        });
     };
     let root = instance::root_volume(machine);
     let known = volumes.into_iter().find(|volume| volume.volume_id() == root);
@@ -127,7 +144,13 @@ impl Kind for Volume {
     const ID: &'static str = "volume-id";
     async fn describe(aws: &Aws, filter: aws_sdk_ec2::types::Filter) -> Result<Vec<Self>, ProviderError> {
         let failed = |why| error::failed("failed to look for volumes", "ec2:DescribeVolumes", why);
-        let output = aws.ec2.describe_volumes().filters(filter).send().await.map_err(failed)?;
+        let output = aws
+            .ec2
+            .describe_volumes()
+            .filters(filter)
+            .send()
+            .await
+            .map_err(failed)?;
         Ok(output.volumes.unwrap_or_default())
     }
     fn id(&self) -> &str {
@@ -143,7 +166,13 @@ impl Kind for SecurityGroup {
     const ID: &'static str = "group-id";
     async fn describe(aws: &Aws, filter: aws_sdk_ec2::types::Filter) -> Result<Vec<Self>, ProviderError> {
         let failed = |why| error::failed("failed to look for security groups", "ec2:DescribeSecurityGroups", why);
-        let output = aws.ec2.describe_security_groups().filters(filter).send().await.map_err(failed)?;
+        let output = aws
+            .ec2
+            .describe_security_groups()
+            .filters(filter)
+            .send()
+            .await
+            .map_err(failed)?;
         Ok(output.security_groups.unwrap_or_default())
     }
     fn id(&self) -> &str {
@@ -159,7 +188,13 @@ impl Kind for Described {
     const ID: &'static str = "allocation-id";
     async fn describe(aws: &Aws, filter: aws_sdk_ec2::types::Filter) -> Result<Vec<Self>, ProviderError> {
         let failed = |why| error::failed("failed to look for addresses", "ec2:DescribeAddresses", why);
-        let output = aws.ec2.describe_addresses().filters(filter).send().await.map_err(failed)?;
+        let output = aws
+            .ec2
+            .describe_addresses()
+            .filters(filter)
+            .send()
+            .await
+            .map_err(failed)?;
         Ok(output.addresses.unwrap_or_default())
     }
     fn id(&self) -> &str {

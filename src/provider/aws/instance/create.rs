@@ -41,9 +41,13 @@ pub async fn create(
         let image = image::resolve(aws, shape, &size).await?;
         Ok((size, image))
     };
-    let ((size, image), places, group, key) =
-        try_join4(size, super::placement::places(aws, owner, shape), firewall(aws, owner, say), key(aws, owner, say))
-            .await?;
+    let ((size, image), places, group, key) = try_join4(
+        size,
+        super::placement::places(aws, owner, shape),
+        firewall(aws, owner, say),
+        key(aws, owner, say),
+    )
+    .await?;
     fits(shape, spec, &size, &image)?;
     let launch = Launch {
         owner,
@@ -55,7 +59,11 @@ pub async fn create(
         group: group.0,
         key,
         // A token gives the machine that was made with it, also when that one is dead.
-        dead: there.iter().filter(|machine| !lives(machine)).map(|machine| id(machine).to_owned()).collect(),
+        dead: there
+            .iter()
+            .filter(|machine| !lives(machine))
+            .map(|machine| id(machine).to_owned())
+            .collect(),
     };
     let places: Vec<_> = places.into_iter().filter(|place| place.vpc == group.1).collect();
     if places.is_empty() {
@@ -90,7 +98,7 @@ fn fits(shape: &AwsShape, spec: &InstanceSpec, size: &image::Size, image: &image
 
 /// The security group and its VPC. It is made right before the machine, so it may not be seen yet.
 async fn firewall(aws: &Aws, owner: &Owner, say: Say<'_>) -> Result<(String, String), ProviderError> {
-    wait::until("machine.firewall to be seen", TO_BE_SEEN, say, async || {
+    wait::until("machine.firewall to be seen", TO_BE_SEEN, say, || async {
         let mut filters = vec![tags::at(owner, &Address::MachineFirewall)];
         if let Some(id) = owner.ids.get(&Address::MachineFirewall) {
             filters.push(vec![tags::filter("group-id", [id])]);
@@ -98,7 +106,12 @@ async fn firewall(aws: &Aws, owner: &Owner, say: Say<'_>) -> Result<(String, Str
         for filters in filters {
             let request = aws.ec2.describe_security_groups().set_filters(Some(filters));
             let failed = |why| error::failed("failed to look for machine.firewall", "ec2:DescribeSecurityGroups", why);
-            let groups = request.send().await.map_err(failed)?.security_groups.unwrap_or_default();
+            let groups = request
+                .send()
+                .await
+                .map_err(failed)?
+                .security_groups
+                .unwrap_or_default();
             if let Some(group) = groups.into_iter().next()
                 && let (Some(id), Some(vpc)) = (group.group_id, group.vpc_id)
             {
@@ -112,7 +125,7 @@ async fn firewall(aws: &Aws, owner: &Owner, say: Say<'_>) -> Result<(String, Str
 
 /// The name of the key pair.
 async fn key(aws: &Aws, owner: &Owner, say: Say<'_>) -> Result<String, ProviderError> {
-    wait::until("machine.key to be seen", TO_BE_SEEN, say, async || {
+    wait::until("machine.key to be seen", TO_BE_SEEN, say, || async {
         let mut filters = vec![tags::at(owner, &Address::MachineKey)];
         if let Some(id) = owner.ids.get(&Address::MachineKey) {
             filters.push(vec![tags::filter("key-pair-id", [id])]);
@@ -148,7 +161,11 @@ async fn remove_surplus(
             && token.bytes().all(|byte| byte.is_ascii_hexdigit())
             && Tags::read(machine.tags()).get(tags::GENERATION) == Some(&generation)
     };
-    let surplus: Vec<String> = there.iter().filter(ours).map(|machine| id(machine).to_owned()).collect();
+    let surplus: Vec<String> = there
+        .iter()
+        .filter(ours)
+        .map(|machine| id(machine).to_owned())
+        .collect();
     if surplus.is_empty() {
         return Ok(());
     }

@@ -37,7 +37,7 @@ pub async fn destroy(aws: &Aws, owner: &Owner, say: Say<'_>) -> Result<(), Provi
     if there.iter().all(|machine| state(machine) == State::Terminated) {
         return Ok(());
     }
-    wait::until("machine.instance to end", TO_END, say, async || {
+    wait::until("machine.instance to end", TO_END, say, || async {
         let left = all(aws, owner).await?;
         let going = left.iter().find(|machine| state(machine) != State::Terminated);
         Ok(match going {
@@ -57,7 +57,9 @@ async fn spare_volumes(aws: &Aws, machine: &Described) -> Result<(), ProviderErr
         .filter(|mapping| mapping.device_name() != root)
         .filter(|mapping| mapping.ebs().and_then(|disk| disk.delete_on_termination()) == Some(true))
         .filter_map(|mapping| {
-            let spared = EbsInstanceBlockDeviceSpecification::builder().delete_on_termination(false).build();
+            let spared = EbsInstanceBlockDeviceSpecification::builder()
+                .delete_on_termination(false)
+                .build();
             let builder = InstanceBlockDeviceMappingSpecification::builder();
             Some(builder.device_name(mapping.device_name()?).ebs(spared).build())
         })
@@ -70,5 +72,10 @@ async fn spare_volumes(aws: &Aws, machine: &Described) -> Result<(), ProviderErr
         let what = format!("failed to keep the volumes of {} from going with it", id(machine));
         error::failed(what, "ec2:ModifyInstanceAttribute", why)
     };
-    request.set_block_device_mappings(Some(doomed)).send().await.map(|_| ()).map_err(failed)
+    request
+        .set_block_device_mappings(Some(doomed))
+        .send()
+        .await
+        .map(|_| ())
+        .map_err(failed)
 }

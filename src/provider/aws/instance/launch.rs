@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::create::TO_BE_SEEN;
 use super::placement::Place;
-use super::{describe, id, lives, not_there};
+use super::{describe, id, lives};
 use crate::names::Address;
 use crate::note::{Note, Say};
 use crate::provider::aws::image::Image;
@@ -48,14 +48,24 @@ struct Try<'a> {
 ///
 /// # Errors
 /// When no place has room, or the call is refused.
-pub async fn launch(aws: &Aws, mut launch: Launch<'_>, places: &[Place], say: Say<'_>) -> Result<String, ProviderError> {
+pub async fn launch(
+    aws: &Aws,
+    mut launch: Launch<'_>,
+    places: &[Place],
+    say: Say<'_>,
+) -> Result<String, ProviderError> {
     let spot = launch.shape.spot;
     let markets: &[bool] = if spot { &[true, false] } else { &[false] };
-    let tries = markets.iter().flat_map(|spot| places.iter().map(|place| Try { place, spot: *spot }));
+    let mut tries = Vec::new();
+    for spot in markets {
+        tries.extend(places.iter().map(|place| Try { place, spot: *spot }));
+    }
     let mut last = None;
-    for (count, attempt) in tries.enumerate() {
-        if spot && !attempt.spot && attempt.place == &places[0] {
-            say(Note::Warning("there is no spot capacity now: an ordinary machine is made, at its price".to_owned()));
+    for (count, attempt) in tries.into_iter().enumerate() {
+        if spot && count == places.len() {
+            say(Note::Warning(
+                "there is no spot capacity now: an ordinary machine is made, at its price".to_owned(),
+            ));
         }
         match one(aws, &mut launch, attempt, count == 0, say).await? {
             Outcome::Made(id) => {
@@ -102,8 +112,10 @@ async fn one(
         match launch.request(aws, attempt, &token).send().await {
             Ok(output) => {
                 let Some(made) = output.instances().first() else {
-                    return Err(ProviderError::new("failed to make machine.instance: the answer names none")
-                        .with_remedy("run it again: what was made is found by its tags"));
+                    return Err(
+                        ProviderError::new("failed to make machine.instance: the answer names none")
+                            .with_remedy("run it again: what was made is found by its tags"),
+                    );
                 };
                 if lives(made) {
                     return Ok(Outcome::Made(id(made).to_owned()));
@@ -155,16 +167,21 @@ fn refused(why: SdkError<RunInstancesError>) -> ProviderError {
 /// The machine that was made with this token, when there is one soon.
 async fn with_token(aws: &Aws, token: &str, say: Say<'_>) -> Result<Option<String>, ProviderError> {
     let end = Instant::now() + TO_BE_SEEN;
-    wait::until("an interrupted call's machine to be seen", TO_BE_SEEN * 2, say, async || {
-        let found = describe(aws, tags::filter("client-token", [token])).await?;
-        if let Some(machine) = found.iter().find(|machine| lives(machine)) {
-            return Ok(Look::Done(Some(id(machine).to_owned())));
-        }
-        if Instant::now() >= end || !found.is_empty() {
-            return Ok(Look::Done(None));
-        }
-        Ok(Look::NotYet("not there".to_owned()))
-    })
+    wait::until(
+        "an interrupted call's machine to be seen",
+        TO_BE_SEEN * 2,
+        say,
+        || async {
+            let found = describe(aws, tags::filter("client-token", [token])).await?;
+            if let Some(machine) = found.iter().find(|machine| lives(machine)) {
+                return Ok(Look::Done(Some(id(machine).to_owned())));
+            }
+            if Instant::now() >= end || !found.is_empty() {
+                return Ok(Look::Done(None));
+            }
+            Ok(Look::NotYet("not there".to_owned()))
+        },
+    )
     .await
 }
 
@@ -219,7 +236,9 @@ impl Launch<'_> {
             request = request.ipv6_address_count(1);
         }
         if let Some(credits) = shape.cpu_credits {
-            let credits = CreditSpecificationRequest::builder().cpu_credits(credits_word(credits)).build();
+            let credits = CreditSpecificationRequest::builder()
+                .cpu_credits(credits_word(credits))
+                .build();
             request = request.credit_specification(credits);
         }
         if attempt.spot {
@@ -236,16 +255,23 @@ impl Launch<'_> {
             .set_kms_key_id(self.shape.kms_key.clone())
             .delete_on_termination(true)
             .build();
-        BlockDeviceMapping::builder().device_name(&self.image.root_device).ebs(disk).build()
+        BlockDeviceMapping::builder()
+            .device_name(&self.image.root_device)
+            .ebs(disk)
+            .build()
     }
 
     fn tags(&self, spot: bool) -> Vec<TagSpecification> {
-        let machine = machine_tags(self.owner, self.spec, self.shape).with(tags::GENERATION, self.generation.to_string());
+        let machine =
+            machine_tags(self.owner, self.spec, self.shape).with(tags::GENERATION, self.generation.to_string());
         let base = Tags::of(self.owner, &Address::MachineInstance, self.spec);
         let mut all = BTreeMap::from([
             ("instance", machine.specification(ResourceType::Instance)),
             ("network-interface", base.specification(ResourceType::NetworkInterface)),
-            ("volume", root_tags(self.owner, self.spec, self.shape).specification(ResourceType::Volume)),
+            (
+                "volume",
+                root_tags(self.owner, self.spec, self.shape).specification(ResourceType::Volume),
+            ),
         ]);
         if spot {
             all.insert("spot", base.specification(ResourceType::SpotInstancesRequest));
@@ -315,5 +341,8 @@ fn spot() -> InstanceMarketOptionsRequest {
         .spot_instance_type(SpotInstanceType::OneTime)
         .instance_interruption_behavior(InstanceInterruptionBehavior::Terminate)
         .build();
-    InstanceMarketOptionsRequest::builder().market_type(MarketType::Spot).spot_options(options).build()
+    InstanceMarketOptionsRequest::builder()
+        .market_type(MarketType::Spot)
+        .spot_options(options)
+        .build()
 }

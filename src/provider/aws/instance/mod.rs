@@ -10,6 +10,7 @@ mod resize;
 mod seen;
 mod user_data;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_sdk_ec2::error::SdkError;
@@ -34,7 +35,9 @@ const TO_RUN: Duration = Duration::from_secs(600);
 fn shape_of(spec: &InstanceSpec) -> Result<&AwsShape, ProviderError> {
     match &spec.shape {
         Shape::Aws(shape) => Ok(shape),
-        Shape::Local(_) => Err(ProviderError::new("failed to read what the machine shall be: it is not meant for AWS")),
+        Shape::Local(_) => Err(ProviderError::new(
+            "failed to read what the machine shall be: it is not meant for AWS",
+        )),
     }
 }
 
@@ -72,7 +75,11 @@ pub async fn all(aws: &Aws, owner: &Owner) -> Result<Vec<Described>, ProviderErr
 async fn recorded_one(aws: &Aws, owner: &Owner, id: &str) -> Result<Option<Described>, ProviderError> {
     let found = describe(aws, tags::filter("instance-id", [id])).await?;
     // Somebody may have given it to another environment meanwhile.
-    let ours = |instance: &Described| Tags::read(instance.tags()).lineage().is_none_or(|lineage| lineage == owner.lineage);
+    let ours = |instance: &Described| {
+        Tags::read(instance.tags())
+            .lineage()
+            .is_none_or(|lineage| lineage == owner.lineage)
+    };
     Ok(found.into_iter().find(ours))
 }
 
@@ -80,7 +87,9 @@ async fn recorded_one(aws: &Aws, owner: &Owner, id: &str) -> Result<Option<Descr
 pub fn chosen<'a>(owner: &Owner, found: &'a [Described]) -> Option<&'a Described> {
     let recorded = owner.ids.get(&Address::MachineInstance);
     let mut living = found.iter().filter(|instance| lives(instance));
-    let known = living.clone().find(|instance| Some(id(instance)) == recorded.map(String::as_str));
+    let known = living
+        .clone()
+        .find(|instance| Some(id(instance)) == recorded.map(String::as_str));
     known.or_else(|| living.next())
 }
 
@@ -89,7 +98,8 @@ async fn describe(aws: &Aws, filter: Filter) -> Result<Vec<Described>, ProviderE
     let mut pages = aws.ec2.describe_instances().filters(filter).into_paginator().send();
     let mut found = Vec::new();
     while let Some(page) = pages.next().await {
-        let page = page.map_err(|why| error::failed("failed to look for the instance", "ec2:DescribeInstances", why))?;
+        let page =
+            page.map_err(|why| error::failed("failed to look for the instance", "ec2:DescribeInstances", why))?;
         for reservation in page.reservations.unwrap_or_default() {
             found.extend(reservation.instances.unwrap_or_default());
         }
@@ -123,16 +133,20 @@ async fn run(aws: &Aws, owner: &Owner, id: &str, say: Say<'_>) -> Result<Instanc
 }
 
 async fn until_running(aws: &Aws, id: &str, say: Say<'_>) -> Result<Described, ProviderError> {
-    let mut started = false;
-    wait::until(&format!("machine.instance to run ({id})"), TO_RUN, say, async || {
-        let Some(machine) = describe(aws, tags::filter("instance-id", [id])).await?.into_iter().next() else {
+    let started = AtomicBool::new(false);
+    wait::until(&format!("machine.instance to run ({id})"), TO_RUN, say, || async {
+        let Some(machine) = describe(aws, tags::filter("instance-id", [id]))
+            .await?
+            .into_iter()
+            .next()
+        else {
             return Ok(Look::NotYet("not to be seen".to_owned()));
         };
         match state(&machine) {
             State::Running => return Ok(Look::Done(machine)),
-            State::Stopped if !started => {
+            State::Stopped if !started.load(Ordering::Relaxed) => {
                 power_on(aws, id).await?;
-                started = true;
+                started.store(true, Ordering::Relaxed);
             }
             State::Terminated | State::ShuttingDown => return Err(dead(&machine)),
             _ => {}
@@ -147,7 +161,11 @@ async fn power_on(aws: &Aws, id: &str) -> Result<(), ProviderError> {
         Ok(_) => Ok(()),
         Err(why) => {
             let full = error::code(&why) == Some("InsufficientInstanceCapacity");
-            let failed = error::failed(format!("failed to start machine.instance ({id})"), "ec2:StartInstances", why);
+            let failed = error::failed(
+                format!("failed to start machine.instance ({id})"),
+                "ec2:StartInstances",
+                why,
+            );
             Err(if full {
                 failed.with_remedy("its zone has no room for this size now; the machine is off and its disks are whole: run it again in some minutes, or write another size")
             } else {
@@ -161,8 +179,13 @@ async fn power_on(aws: &Aws, id: &str) -> Result<(), ProviderError> {
 fn dead(machine: &Described) -> ProviderError {
     let reason = machine.state_reason();
     let code = reason.and_then(|reason| reason.code()).unwrap_or_default();
-    let message = reason.and_then(|reason| reason.message()).unwrap_or("no reason was given");
-    let failed = ProviderError::new(format!("failed to bring machine.instance ({}) up: {message}", id(machine)));
+    let message = reason
+        .and_then(|reason| reason.message())
+        .unwrap_or("no reason was given");
+    let failed = ProviderError::new(format!(
+        "failed to bring machine.instance ({}) up: {message}",
+        id(machine)
+    ));
     match code {
         // What EC2 answers when it may not use the key of a disk, and seldom else (AWS, "Instance terminates immediately").
         "Client.InternalError" => failed.with_remedy(

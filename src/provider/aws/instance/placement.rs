@@ -34,8 +34,9 @@ fn choose(shape: &AwsShape, volume_zone: Option<&str>, subnets: &[Subnet]) -> Re
     places.sort_by(|(one, _), (other, _)| (&one.zone, &one.subnet).cmp(&(&other.zone, &other.subnet)));
     if places.is_empty() {
         return Err(match (&shape.subnet, &shape.vpc) {
-            (Some(subnet), _) => ProviderError::new(format!("{what}: there is no subnet {subnet}"))
-                .with_remedy("write a `subnet` of this region and account under [machine.aws], or none for the default VPC"),
+            (Some(subnet), _) => ProviderError::new(format!("{what}: there is no subnet {subnet}")).with_remedy(
+                "write a `subnet` of this region and account under [machine.aws], or none for the default VPC",
+            ),
             (None, Some(vpc)) => ProviderError::new(format!("{what}: {vpc} has no subnet that gives public addresses"))
                 .with_remedy("write `subnet = \"subnet-…\"` under [machine.aws]"),
             (None, None) => ProviderError::new(format!("{what}: this account has no default VPC in this region"))
@@ -45,15 +46,20 @@ fn choose(shape: &AwsShape, volume_zone: Option<&str>, subnets: &[Subnet]) -> Re
     if shape.ipv6 {
         places.retain(|(_, ipv6)| *ipv6);
         if places.is_empty() {
-            return Err(ProviderError::new(format!("{what}: no subnet there has an IPv6 block"))
-                .with_remedy("give the VPC and its subnet an IPv6 block, write another `subnet`, or leave `ipv6` out"));
+            return Err(
+                ProviderError::new(format!("{what}: no subnet there has an IPv6 block")).with_remedy(
+                    "give the VPC and its subnet an IPv6 block, write another `subnet`, or leave `ipv6` out",
+                ),
+            );
         }
     }
     if let Some(zone) = volume_zone {
         places.retain(|(place, _)| place.zone == zone);
         if places.is_empty() {
-            return Err(ProviderError::new(format!("{what}: its data volume is in {zone}, and no subnet that may be used is"))
-                .with_remedy(format!("write a `subnet` in {zone} under [machine.aws]")));
+            return Err(ProviderError::new(format!(
+                "{what}: its data volume is in {zone}, and no subnet that may be used is"
+            ))
+            .with_remedy(format!("write a `subnet` in {zone} under [machine.aws]")));
         }
     }
     Ok(places.into_iter().map(|(place, _)| place).collect())
@@ -93,7 +99,10 @@ async fn volume_zone(aws: &Aws, owner: &Owner) -> Result<Option<String>, Provide
         let volumes = request.send().await.map_err(failed)?.volumes.unwrap_or_default();
         Ok::<_, ProviderError>(volumes.into_iter().find_map(|volume| volume.availability_zone))
     };
-    match (look(tags::at(owner, &Address::MachineVolume)).await?, owner.ids.get(&Address::MachineVolume)) {
+    match (
+        look(tags::at(owner, &Address::MachineVolume)).await?,
+        owner.ids.get(&Address::MachineVolume),
+    ) {
         (None, Some(id)) => look(vec![tags::filter("volume-id", [id])]).await,
         (zone, _) => Ok(zone),
     }
@@ -137,7 +146,12 @@ mod tests {
 
     #[test]
     fn zones_are_tried_in_their_order() {
-        let places = choose(&shape(), None, &[subnet("subnet-2", "eu-1b"), subnet("subnet-1", "eu-1a")]).unwrap();
+        let places = choose(
+            &shape(),
+            None,
+            &[subnet("subnet-2", "eu-1b"), subnet("subnet-1", "eu-1a")],
+        )
+        .unwrap();
         let zones: Vec<&str> = places.iter().map(|place| place.zone.as_str()).collect();
         assert_eq!(zones, ["eu-1a", "eu-1b"]);
     }
@@ -146,7 +160,10 @@ mod tests {
     fn a_data_volume_binds_the_machine_to_its_zone() {
         let subnets = [subnet("subnet-1", "eu-1a"), subnet("subnet-2", "eu-1b")];
         let places = choose(&shape(), Some("eu-1b"), &subnets).unwrap();
-        assert_eq!(places.iter().map(|place| place.subnet.as_str()).collect::<Vec<_>>(), ["subnet-2"]);
+        assert_eq!(
+            places.iter().map(|place| place.subnet.as_str()).collect::<Vec<_>>(),
+            ["subnet-2"]
+        );
         insta::assert_snapshot!(refusal(&shape(), Some("eu-1c"), &subnets), @r#"
         failed to place machine.instance: its data volume is in eu-1c, and no subnet that may be used is
         write a `subnet` in eu-1c under [machine.aws]
@@ -159,7 +176,10 @@ mod tests {
         failed to place machine.instance: this account has no default VPC in this region
         write `subnet = "subnet-…"` (or `vpc = "vpc-…"`) under [machine.aws], or make a default VPC: `aws ec2 create-default-vpc`
         "#);
-        let vpc = AwsShape { vpc: Some("vpc-9".into()), ..shape() };
+        let vpc = AwsShape {
+            vpc: Some("vpc-9".into()),
+            ..shape()
+        };
         insta::assert_snapshot!(refusal(&vpc, None, &[]), @r#"
         failed to place machine.instance: vpc-9 has no subnet that gives public addresses
         write `subnet = "subnet-…"` under [machine.aws]

@@ -1,5 +1,6 @@
 //! Changing the machine in place: only what differs is called, and it is stopped for its size alone.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_sdk_ec2::types::{
@@ -55,8 +56,11 @@ pub async fn resize(aws: &Aws, owner: &Owner, spec: &InstanceSpec, say: Say<'_>)
 async fn may_have_size(aws: &Aws, machine: &Described, shape: &AwsShape) -> Result<(), ProviderError> {
     let what = format!("failed to make machine.instance a {}", shape.size);
     if machine.instance_lifecycle() == Some(&InstanceLifecycleType::Spot) {
-        return Err(ProviderError::new(format!("{what}: a spot machine cannot be stopped"))
-            .with_remedy("write the old size; or write `spot = false` with the new one, which makes the machine anew"));
+        return Err(
+            ProviderError::new(format!("{what}: a spot machine cannot be stopped")).with_remedy(
+                "write the old size; or write `spot = false` with the new one, which makes the machine anew",
+            ),
+        );
     }
     let size = image::size(aws, &shape.size).await?;
     let architecture = machine.architecture().map_or("", |architecture| architecture.as_str());
@@ -65,7 +69,9 @@ async fn may_have_size(aws: &Aws, machine: &Described, shape: &AwsShape) -> Resu
             "{what}: its disk is for {architecture}, and this size is {}",
             size.architecture
         ))
-        .with_remedy("write a size of the same architecture; for another one destroy the environment and apply again"));
+        .with_remedy(
+            "write a size of the same architecture; for another one destroy the environment and apply again",
+        ));
     }
     Ok(())
 }
@@ -85,18 +91,28 @@ async fn size(aws: &Aws, id: &str, shape: &AwsShape, say: Say<'_>) -> Result<(),
 }
 
 async fn stop(aws: &Aws, id: &str, say: Say<'_>) -> Result<(), ProviderError> {
-    let mut told = false;
-    wait::until(&format!("machine.instance to stop ({id})"), TO_STOP, say, async || {
-        let Some(machine) = describe(aws, tags::filter("instance-id", [id])).await?.into_iter().next() else {
+    let told = AtomicBool::new(false);
+    wait::until(&format!("machine.instance to stop ({id})"), TO_STOP, say, || async {
+        let Some(machine) = describe(aws, tags::filter("instance-id", [id]))
+            .await?
+            .into_iter()
+            .next()
+        else {
             return Ok(Look::NotYet("not to be seen".to_owned()));
         };
         match state(&machine) {
             State::Stopped => return Ok(Look::Done(())),
             State::Terminated | State::ShuttingDown => return Err(super::dead(&machine)),
-            State::Running if !told => {
-                let failed = |why| error::failed(format!("failed to stop machine.instance ({id})"), "ec2:StopInstances", why);
+            State::Running if !told.load(Ordering::Relaxed) => {
+                let failed = |why| {
+                    error::failed(
+                        format!("failed to stop machine.instance ({id})"),
+                        "ec2:StopInstances",
+                        why,
+                    )
+                };
                 aws.ec2.stop_instances().instance_ids(id).send().await.map_err(failed)?;
-                told = true;
+                told.store(true, Ordering::Relaxed);
             }
             _ => {}
         }
@@ -106,7 +122,13 @@ async fn stop(aws: &Aws, id: &str, say: Say<'_>) -> Result<(), ProviderError> {
 }
 
 /// Grows the root disk as it runs. Its file system grows when cloud-init looks at it, which is at every boot.
-async fn disk(aws: &Aws, root: &Volume, spec: &InstanceSpec, restarts: bool, say: Say<'_>) -> Result<(), ProviderError> {
+async fn disk(
+    aws: &Aws,
+    root: &Volume,
+    spec: &InstanceSpec,
+    restarts: bool,
+    say: Say<'_>,
+) -> Result<(), ProviderError> {
     let wanted = i32::try_from(spec.disk_gib).unwrap_or(i32::MAX);
     let Some(volume) = root.volume_id().filter(|_| root.size().is_some_and(|gib| gib < wanted)) else {
         return Ok(());
@@ -119,7 +141,9 @@ async fn disk(aws: &Aws, root: &Volume, spec: &InstanceSpec, restarts: bool, say
         );
         let failed = error::failed(&what, "ec2:ModifyVolume", why);
         return Err(if too_soon {
-            failed.with_remedy("AWS changes a disk once in six hours, and not while a change is under way: run it again later")
+            failed.with_remedy(
+                "AWS changes a disk once in six hours, and not while a change is under way: run it again later",
+            )
         } else {
             failed
         });
@@ -138,12 +162,23 @@ async fn disk(aws: &Aws, root: &Volume, spec: &InstanceSpec, restarts: bool, say
 /// # Errors
 /// When the change fails.
 async fn grown(aws: &Aws, volume: &str, say: Say<'_>) -> Result<(), ProviderError> {
-    wait::until(&format!("{volume} to grow"), TO_GROW, say, async || {
-        let request = aws.ec2.describe_volumes_modifications().filters(tags::filter("volume-id", [volume]));
+    wait::until(&format!("{volume} to grow"), TO_GROW, say, || async {
+        let request = aws
+            .ec2
+            .describe_volumes_modifications()
+            .filters(tags::filter("volume-id", [volume]));
         let action = "ec2:DescribeVolumesModifications";
         let failed = |why| error::failed(format!("failed to look at the growth of {volume}"), action, why);
-        let changes = request.send().await.map_err(failed)?.volumes_modifications.unwrap_or_default();
-        let Some(change) = changes.into_iter().max_by_key(|change| change.start_time.map(|time| time.secs())) else {
+        let changes = request
+            .send()
+            .await
+            .map_err(failed)?
+            .volumes_modifications
+            .unwrap_or_default();
+        let Some(change) = changes
+            .into_iter()
+            .max_by_key(|change| change.start_time.map(|time| time.secs()))
+        else {
             return Ok(Look::NotYet("not begun".to_owned()));
         };
         match change.modification_state() {
@@ -219,7 +254,7 @@ async fn profile(aws: &Aws, machine: &Described, shape: &AwsShape, say: Say<'_>)
         (None, None) => {}
     }
     let wanted = shape.instance_profile.as_deref();
-    wait::until("the instance profile to change", TO_ASSOCIATE, say, async || {
+    wait::until("the instance profile to change", TO_ASSOCIATE, say, || async {
         let now = describe(aws, tags::filter("instance-id", [id(machine)])).await?;
         let arn = now.first().and_then(|machine| machine.iam_instance_profile()?.arn());
         Ok(match (arn, wanted) {
@@ -237,9 +272,17 @@ async fn associated(aws: &Aws, id: &str) -> Result<Option<String>, ProviderError
     let request = request.filters(tags::filter("instance-id", [id]));
     let action = "ec2:DescribeIamInstanceProfileAssociations";
     let failed = |why| error::failed("failed to look for the instance profile", action, why);
-    let found = request.send().await.map_err(failed)?.iam_instance_profile_associations.unwrap_or_default();
+    let found = request
+        .send()
+        .await
+        .map_err(failed)?
+        .iam_instance_profile_associations
+        .unwrap_or_default();
     let lives = |state: Option<&Association>| matches!(state, Some(Association::Associated | Association::Associating));
-    Ok(found.into_iter().find(|one| lives(one.state())).and_then(|one| one.association_id))
+    Ok(found
+        .into_iter()
+        .find(|one| lives(one.state()))
+        .and_then(|one| one.association_id))
 }
 
 async fn credits(aws: &Aws, machine: &Described, shape: &AwsShape) -> Result<(), ProviderError> {
@@ -249,7 +292,9 @@ async fn credits(aws: &Aws, machine: &Described, shape: &AwsShape) -> Result<(),
     if seen::credits(aws, id(machine)).await?.as_deref() == Some(wanted) {
         return Ok(());
     }
-    let change = InstanceCreditSpecificationRequest::builder().instance_id(id(machine)).cpu_credits(wanted);
+    let change = InstanceCreditSpecificationRequest::builder()
+        .instance_id(id(machine))
+        .cpu_credits(wanted);
     let request = aws.ec2.modify_instance_credit_specification();
     let action = "ec2:ModifyInstanceCreditSpecification";
     let what = "failed to change the CPU credits of machine.instance";
@@ -258,7 +303,10 @@ async fn credits(aws: &Aws, machine: &Described, shape: &AwsShape) -> Result<(),
     let output = request.send().await.map_err(failed)?;
     // This call answers for each machine by itself.
     if let Some(refused) = output.unsuccessful_instance_credit_specifications().first() {
-        let message = refused.error().and_then(|error| error.message()).unwrap_or("no reason was given");
+        let message = refused
+            .error()
+            .and_then(|error| error.message())
+            .unwrap_or("no reason was given");
         return Err(ProviderError::new(format!("{what}: {message}"))
             .with_remedy("leave `cpu_credits` out, or write a burstable size, such as \"t3.small\""));
     }
@@ -304,11 +352,22 @@ async fn tags_and_end(
     if spot {
         return Ok(());
     }
-    let value = AttributeValue::builder().value(if spec.ttl_seconds.is_some() { "terminate" } else { "stop" }).build();
+    let value = AttributeValue::builder()
+        .value(if spec.ttl_seconds.is_some() {
+            "terminate"
+        } else {
+            "stop"
+        })
+        .build();
     let request = aws.ec2.modify_instance_attribute().instance_id(id(machine));
     let what = "failed to say what becomes of machine.instance when it turns itself off";
     let failed = |why| error::failed(what, "ec2:ModifyInstanceAttribute", why);
-    request.instance_initiated_shutdown_behavior(value).send().await.map(|_| ()).map_err(failed)
+    request
+        .instance_initiated_shutdown_behavior(value)
+        .send()
+        .await
+        .map(|_| ())
+        .map_err(failed)
 }
 
 /// The identifiers of everything of this owner.
@@ -322,8 +381,14 @@ async fn everything(aws: &Aws, owner: &Owner) -> Result<Vec<String>, ProviderErr
         .send();
     let mut found = Vec::new();
     while let Some(page) = pages.next().await {
-        let page = page.map_err(|why| error::failed("failed to look for what is tagged as ours", "ec2:DescribeTags", why))?;
-        found.extend(page.tags.unwrap_or_default().into_iter().filter_map(|tag| tag.resource_id));
+        let page =
+            page.map_err(|why| error::failed("failed to look for what is tagged as ours", "ec2:DescribeTags", why))?;
+        found.extend(
+            page.tags
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(|tag| tag.resource_id),
+        );
     }
     Ok(found)
 }
@@ -334,7 +399,11 @@ async fn write(aws: &Aws, ids: Vec<String>, set: Vec<Tag>, drop: Vec<Tag>) -> Re
         return Ok(());
     }
     if !set.is_empty() {
-        let request = aws.ec2.create_tags().set_resources(Some(ids.clone())).set_tags(Some(set));
+        let request = aws
+            .ec2
+            .create_tags()
+            .set_resources(Some(ids.clone()))
+            .set_tags(Some(set));
         let failed = |why| error::failed(format!("failed to tag {named}"), "ec2:CreateTags", why);
         request.send().await.map_err(failed)?;
     }

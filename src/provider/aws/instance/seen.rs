@@ -29,7 +29,10 @@ pub struct Beside {
 pub fn root_volume(machine: &Described) -> Option<&str> {
     let root = machine.root_device_name()?;
     let mut mappings = machine.block_device_mappings().iter();
-    mappings.find(|mapping| mapping.device_name() == Some(root))?.ebs()?.volume_id()
+    mappings
+        .find(|mapping| mapping.device_name() == Some(root))?
+        .ebs()?
+        .volume_id()
 }
 
 /// Asks for what an instance does not tell itself.
@@ -38,7 +41,11 @@ pub fn root_volume(machine: &Described) -> Option<&str> {
 /// When the region cannot be asked.
 pub async fn look_beside(aws: &Aws, machine: &Described) -> Result<Beside, ProviderError> {
     let (root, credits) = futures_util::future::try_join(root_of(aws, machine), credits_of(aws, machine)).await?;
-    Ok(Beside { root, credits, address: None })
+    Ok(Beside {
+        root,
+        credits,
+        address: None,
+    })
 }
 
 /// The root volume, found by its identifier.
@@ -51,7 +58,14 @@ pub async fn root_of(aws: &Aws, machine: &Described) -> Result<Option<Volume>, P
     };
     let request = aws.ec2.describe_volumes().filters(tags::filter("volume-id", [volume]));
     let failed = |why| error::failed("failed to look at the root disk", "ec2:DescribeVolumes", why);
-    Ok(request.send().await.map_err(failed)?.volumes.unwrap_or_default().into_iter().next())
+    Ok(request
+        .send()
+        .await
+        .map_err(failed)?
+        .volumes
+        .unwrap_or_default()
+        .into_iter()
+        .next())
 }
 
 /// What happens when the CPU credits are used up; asked only where somebody asked for something.
@@ -84,8 +98,11 @@ pub async fn credits(aws: &Aws, id: &str) -> Result<Option<String>, ProviderErro
 /// When it has no address at all.
 pub fn seen(owner: &Owner, machine: &Described, beside: &Beside) -> Result<Instance, ProviderError> {
     let address = beside.address.or_else(|| address(machine)).ok_or_else(|| {
-        ProviderError::new(format!("failed to reach machine.instance ({}): it has no address", id(machine)))
-            .with_remedy("look at its network interface in the console; or terminate it and apply again")
+        ProviderError::new(format!(
+            "failed to reach machine.instance ({}): it has no address",
+            id(machine)
+        ))
+        .with_remedy("look at its network interface in the console; or terminate it and apply again")
     })?;
     let power = match state(machine) {
         State::Running | State::Pending => Power::On,
@@ -122,7 +139,10 @@ fn facts(machine: &Described) -> BTreeMap<String, String> {
         }
     };
     fact("image_id", machine.image_id());
-    fact("zone", machine.placement().and_then(|placement| placement.availability_zone()));
+    fact(
+        "zone",
+        machine.placement().and_then(|placement| placement.availability_zone()),
+    );
     fact("subnet", machine.subnet_id());
     fact("vpc", machine.vpc_id());
     fact("root_volume", root_volume(machine));
@@ -143,7 +163,10 @@ fn attributes(owner: &Owner, machine: &Described, beside: &Beside) -> Attributes
     tell("metadata", metadata(machine));
     tell("instance_profile", profile(machine, &tags));
     // What was not asked for is not told: a subnet may give every machine an IPv6 address, and the default one is anyone's.
-    tell("subnet", tags.get(tags::SUBNET).and(machine.subnet_id().map(str::to_owned)));
+    tell(
+        "subnet",
+        tags.get(tags::SUBNET).and(machine.subnet_id().map(str::to_owned)),
+    );
     let has_ipv6 = if ipv6(machine).is_some() { "yes" } else { "no" };
     tell("ipv6", tags.get(tags::IPV6).map(|_| has_ipv6.to_owned()));
     tell("cpu_credits", beside.credits.clone());

@@ -54,7 +54,9 @@ mod tests {
         assert_eq!(first, encode(&text).unwrap());
         let packed = STANDARD.decode(first).unwrap();
         let mut back = String::new();
-        flate2::read::GzDecoder::new(packed.as_slice()).read_to_string(&mut back).unwrap();
+        flate2::read::GzDecoder::new(packed.as_slice())
+            .read_to_string(&mut back)
+            .unwrap();
         assert_eq!(back, text);
     }
 
