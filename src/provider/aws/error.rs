@@ -99,7 +99,9 @@ fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (d
 
 /// Without the encoded part of a refusal: kilobytes that nobody can read.
 fn shortened(message: &str) -> String {
-    let end = message.find("Encoded authorization failure message").unwrap_or(message.len());
+    let end = message
+        .find("Encoded authorization failure message")
+        .unwrap_or(message.len());
     message.get(..end).unwrap_or(message).trim().to_owned()
 }
 
@@ -122,7 +124,9 @@ fn remedy(code: &str, message: &str, action: &str) -> Option<String> {
         "InsufficientInstanceCapacity" | "InsufficientHostCapacity" | "InsufficientCapacity" => {
             "none of the zones has such a machine now: try again in some minutes, or write another size or region"
         }
-        "SpotMaxPriceTooLow" | "MaxSpotInstanceCountExceeded" => "write `spot = false` under [machine.aws], or try again later",
+        "SpotMaxPriceTooLow" | "MaxSpotInstanceCountExceeded" => {
+            "write `spot = false` under [machine.aws], or try again later"
+        }
         "VcpuLimitExceeded" | "InstanceLimitExceeded" => {
             "the quota `Running On-Demand … instances` (Service Quotas, Amazon EC2) is used up: raise it, or destroy what is not needed (`provision gc --provider aws` lists what is ours)"
         }
@@ -151,7 +155,9 @@ fn remedy(code: &str, message: &str, action: &str) -> Option<String> {
         "InvalidSubnetID.NotFound" | "InvalidSubnet" => {
             "write a `subnet` of this region and account under [machine.aws], or none for the default VPC"
         }
-        "InvalidVpcID.NotFound" => "write a `vpc` of this region and account under [machine.aws], or none for the default VPC",
+        "InvalidVpcID.NotFound" => {
+            "write a `vpc` of this region and account under [machine.aws], or none for the default VPC"
+        }
         "InsufficientFreeAddressesInSubnet" => "the subnet has no free address left: write another one",
         "InvalidKey.Format" => "AWS takes RSA and ED25519 keys only: use another SSH key",
         "InvalidUserData.Malformed" => "this is a mistake of provision's: please report it",
@@ -161,7 +167,9 @@ fn remedy(code: &str, message: &str, action: &str) -> Option<String> {
         "OperationNotPermitted" => {
             "termination or stop protection is on: take it off in the console (Actions, Instance settings), then run it again"
         }
-        "DependencyViolation" => "something of somebody else's still uses it: find it in the console, then run it again",
+        "DependencyViolation" => {
+            "something of somebody else's still uses it: find it in the console, then run it again"
+        }
         "KMSKeyNotAccessibleFault" | "InvalidKmsKey.InvalidState" | "KmsKeyNotAccessible" | "KMSDisabledException" => {
             "the KMS key must exist in this region, be enabled, and may be used by these credentials"
         }
@@ -176,7 +184,9 @@ fn remedy(code: &str, message: &str, action: &str) -> Option<String> {
         "InternalError" | "InternalFailure" | "ServerInternal" | "ServiceUnavailable" | "Unavailable" => {
             "AWS has trouble itself, also after several attempts: run it again later; it goes on where it ended"
         }
-        other if other.ends_with("LimitExceeded") => "raise the quota in the console (Service Quotas), then run it again",
+        other if other.ends_with("LimitExceeded") => {
+            "raise the quota in the console (Service Quotas), then run it again"
+        }
         _ => return None,
     };
     Some(fixed.to_owned())

@@ -122,7 +122,9 @@ impl Tags {
         let mut shown: Vec<String> = self
             .0
             .iter()
-            .filter(|(key, value)| !key.starts_with(OURS) && !key.starts_with("aws:") && (*key != NAME || **value != name))
+            .filter(|(key, value)| {
+                !key.starts_with(OURS) && !key.starts_with("aws:") && (*key != NAME || **value != name)
+            })
             .map(|(key, value)| format!("{key}={value}"))
             .collect();
         if !self.is_of(owner) {
@@ -138,7 +140,10 @@ impl Tags {
 
     /// For the call that makes a resource.
     pub fn specification(&self, kind: ResourceType) -> TagSpecification {
-        TagSpecification::builder().resource_type(kind).set_tags(Some(self.list())).build()
+        TagSpecification::builder()
+            .resource_type(kind)
+            .set_tags(Some(self.list()))
+            .build()
     }
 
     /// What must be set and what must be taken away so that a resource bears these. Marks of ours that are not among these
@@ -174,7 +179,10 @@ fn expiry(seconds: u64) -> [(String, String); 2] {
     let end = Timestamp::now().saturating_add(life).unwrap_or(Timestamp::MAX);
     // Whole seconds: that is what people and other programs read.
     let end = Timestamp::from_second(end.as_second()).unwrap_or(end);
-    [(EXPIRES.to_owned(), end.to_string()), (TTL.to_owned(), format!("{seconds} s"))]
+    [
+        (EXPIRES.to_owned(), end.to_string()),
+        (TTL.to_owned(), format!("{seconds} s")),
+    ]
 }
 
 /// Filters for everything of this owner.

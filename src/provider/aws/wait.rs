@@ -24,9 +24,10 @@ pub enum Look<T> {
 ///
 /// # Errors
 /// When a look fails, or when the time is over: with what was seen last.
-pub async fn until<T, L>(reason: &str, limit: Duration, say: Say<'_>, mut look: L) -> Result<T, ProviderError>
+pub async fn until<T, L, F>(reason: &str, limit: Duration, say: Say<'_>, mut look: L) -> Result<T, ProviderError>
 where
-    L: AsyncFnMut() -> Result<Look<T>, ProviderError>,
+    L: FnMut() -> F,
+    F: Future<Output = Result<Look<T>, ProviderError>> + Send,
 {
     let end = Instant::now() + limit;
     let mut pause = FIRST;
