@@ -368,7 +368,9 @@ impl Provider {
         match &self.machine {
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.adopt(owner, address, id).await,
-            Machines::Local(_) => Err(ProviderError::new(format!("failed to take over {address} {id}: the local provider makes its machines itself"))),
+            Machines::Local(_) => Err(ProviderError::new(format!(
+                "failed to take over {address} {id}: the local provider makes its machines itself"
+            ))),
         }
     }
 }

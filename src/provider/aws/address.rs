@@ -26,10 +26,16 @@ const RELEASE_WITHIN: Duration = Duration::from_secs(60);
 pub(super) fn part(described: &Described, owner: &Owner, instance: Option<&str>) -> Part {
     let mut attributes = Attributes::new();
     let on = described.instance_id().filter(|id| !id.is_empty());
-    let other = described.network_interface_id().filter(|_| described.association_id().is_some());
+    let other = described
+        .network_interface_id()
+        .filter(|_| described.association_id().is_some());
     if let Some(on) = on.or(other) {
         let ours = Some(on) == instance;
-        let shown = if ours { Address::MachineInstance.to_string() } else { on.to_owned() };
+        let shown = if ours {
+            Address::MachineInstance.to_string()
+        } else {
+            on.to_owned()
+        };
         attributes.insert(ATTACHED.to_owned(), shown);
     }
     let tags = Tags::read(described.tags());
@@ -60,7 +66,7 @@ pub(super) async fn ensure(aws: &Aws, owner: &Owner, spec: &InstanceSpec, say: S
     }
     let id = there.allocation_id().unwrap_or_default().to_owned();
     if there.instance_id() != Some(machine.id.as_str()) {
-        wait::until("the instance to take its address", ASSOCIATE_WITHIN, say, async || {
+        wait::until("the instance to take its address", ASSOCIATE_WITHIN, say, || async {
             let request = aws.ec2.associate_address().allocation_id(&id).instance_id(&machine.id);
             // It is ours: whoever put it elsewhere did not mean us to lose it.
             match request.allow_reassociation(true).send().await {
@@ -144,7 +150,7 @@ async fn release(aws: &Aws, there: &Described, say: Say<'_>) -> Result<(), Provi
             }
         }
     }
-    wait::until("the elastic IP to be free", RELEASE_WITHIN, say, async || {
+    wait::until("the elastic IP to be free", RELEASE_WITHIN, say, || async {
         match aws.ec2.release_address().allocation_id(id).send().await {
             Ok(_) => Ok(Look::Done(())),
             Err(gone) if is_gone(error::code(&gone)) => Ok(Look::Done(())),
@@ -162,5 +168,8 @@ async fn release(aws: &Aws, there: &Described, say: Say<'_>) -> Result<(), Provi
 
 /// Whether a call came too early: the instance is `pending`, or what was just made is not seen everywhere yet.
 fn is_early(code: Option<&str>) -> bool {
-    matches!(code, Some("IncorrectInstanceState" | "InvalidInstanceID" | "InvalidInstanceState")) || is_gone(code)
+    matches!(
+        code,
+        Some("IncorrectInstanceState" | "InvalidInstanceID" | "InvalidInstanceState")
+    ) || is_gone(code)
 }

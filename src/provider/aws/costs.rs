@@ -52,7 +52,10 @@ pub(super) async fn costs(aws: &Aws, spec: &InstanceSpec) -> Option<Costs> {
     let (instance, disk, address) = tokio::time::timeout(WITHIN, asked).await.ok()?.ok()?;
     let mut costs = vec![
         (format!("{} on demand", shape.size), instance.hours()?),
-        (format!("{} GiB root disk", spec.disk_gib), disk.times(u128::from(spec.disk_gib))?),
+        (
+            format!("{} GiB root disk", spec.disk_gib),
+            disk.times(u128::from(spec.disk_gib))?,
+        ),
     ];
     if let Some(gib) = spec.volume_gib {
         costs.push((format!("{gib} GiB data volume"), disk.times(u128::from(gib))?));
@@ -107,10 +110,17 @@ impl Prices {
         usage: impl Fn(&str) -> bool,
     ) -> Result<Price, NoPrice> {
         let filter = |(field, value): &(&str, &str)| {
-            Filter::builder().r#type(FilterType::TermMatch).field(*field).value(*value).build()
+            Filter::builder()
+                .r#type(FilterType::TermMatch)
+                .field(*field)
+                .value(*value)
+                .build()
         };
-        let filters: Result<Vec<Filter>, _> =
-            filters.iter().chain(&[("regionCode", self.region.as_str())]).map(filter).collect();
+        let filters: Result<Vec<Filter>, _> = filters
+            .iter()
+            .chain(&[("regionCode", self.region.as_str())])
+            .map(filter)
+            .collect();
         let request = self
             .client
             .get_products()

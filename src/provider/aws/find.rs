@@ -14,7 +14,6 @@ pub(super) use self::adopt::adopt;
 use super::costs::{NoPrice, Price, Prices, WITHIN};
 use super::tags::{self, ADDRESS, ROOT, Tags};
 use super::{Aws, error};
-use crate::names::Address;
 use crate::provider::{Found, Money, ProviderError};
 
 /// What a thing costs by, until the prices are known.
@@ -30,7 +29,10 @@ enum By {
 pub(super) async fn find(aws: &Aws) -> Result<Vec<Found>, ProviderError> {
     let (instances, volumes, groups, addresses, keys) =
         try_join5(instances(aws), volumes(aws), groups(aws), addresses(aws), keys(aws)).await?;
-    let all: Vec<(Found, By)> = [instances, volumes, groups, addresses, keys].into_iter().flatten().collect();
+    let all: Vec<(Found, By)> = [instances, volumes, groups, addresses, keys]
+        .into_iter()
+        .flatten()
+        .collect();
     let prices = Known::ask(aws, &all).await;
     let mut found: Vec<Found> = all
         .into_iter()
@@ -41,7 +43,13 @@ pub(super) async fn find(aws: &Aws) -> Result<Vec<Found>, ProviderError> {
         .collect();
     found.sort_by(|one, other| {
         let key = |found: &Found| {
-            let Found { environment, lineage, address, id, .. } = found;
+            let Found {
+                environment,
+                lineage,
+                address,
+                id,
+                ..
+            } = found;
             (environment.clone(), lineage.clone(), address.clone(), id.clone())
         };
         key(one).cmp(&key(other))
@@ -73,7 +81,10 @@ async fn instances(aws: &Aws) -> Result<Vec<(Found, By)>, ProviderError> {
     let mut found = Vec::new();
     while let Some(page) = pages.next().await {
         let page = page.map_err(|why| error::failed("failed to list the instances", "ec2:DescribeInstances", why))?;
-        let instances = page.reservations().iter().flat_map(|reservation| reservation.instances());
+        let instances = page
+            .reservations()
+            .iter()
+            .flat_map(|reservation| reservation.instances());
         found.extend(instances.filter_map(instance));
     }
     Ok(found)
@@ -117,7 +128,10 @@ fn volume(described: &Volume) -> Option<(Found, By)> {
         _ => {}
     }
     let found = tagged(described.tags(), described.volume_id(), described.create_time())?;
-    let by = match (described.volume_type(), described.size().and_then(|gib| u32::try_from(gib).ok())) {
+    let by = match (
+        described.volume_type(),
+        described.size().and_then(|gib| u32::try_from(gib).ok()),
+    ) {
         (Some(VolumeType::Gp3), Some(gib)) => By::Gib(gib),
         _ => By::Unknown,
     };
@@ -133,8 +147,8 @@ async fn groups(aws: &Aws) -> Result<Vec<(Found, By)>, ProviderError> {
         .send();
     let mut found = Vec::new();
     while let Some(page) = pages.next().await {
-        let page = page
-            .map_err(|why| error::failed("failed to list the security groups", "ec2:DescribeSecurityGroups", why))?;
+        let page =
+            page.map_err(|why| error::failed("failed to list the security groups", "ec2:DescribeSecurityGroups", why))?;
         let groups = page.security_groups().iter();
         found.extend(groups.filter_map(|group| Some((tagged(group.tags(), group.group_id(), None)?, By::Nothing))));
     }
@@ -191,15 +205,21 @@ impl Known {
                 let prices = &prices;
                 async move { Some((prices.instance(&size).await.ok()?, size)) }
             }));
-            let disk = async {
-                if has_disks { prices.disk().await } else { Err(NoPrice) }
-            };
+            let disk = async { if has_disks { prices.disk().await } else { Err(NoPrice) } };
             let address = async {
-                if has_addresses { prices.address().await } else { Err(NoPrice) }
+                if has_addresses {
+                    prices.address().await
+                } else {
+                    Err(NoPrice)
+                }
             };
             let (instances, disk, address) = futures_util::future::join3(instances, disk, address).await;
             Self {
-                sizes: instances.into_iter().flatten().map(|(price, size)| (size, price)).collect(),
+                sizes: instances
+                    .into_iter()
+                    .flatten()
+                    .map(|(price, size)| (size, price))
+                    .collect(),
                 gib: disk.ok(),
                 address: address.ok(),
             }

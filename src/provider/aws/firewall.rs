@@ -71,26 +71,31 @@ pub(super) async fn ensure(aws: &Aws, owner: &Owner, spec: &InstanceSpec, say: S
     aws.opened.forget();
     let ingress = rules::ingress(&shape.ssh_from);
     let egress = rules::egress(shape.ipv6);
-    let set = wait::until("the firewall's rules to be as they were set", SET_WITHIN, say, async || {
-        let Some(there) = one(aws, &id).await? else {
-            return Ok(Look::NotYet("not seen yet".to_owned()));
-        };
-        let seen = rules::flat(there.ip_permissions());
-        let out = rules::flat(there.ip_permissions_egress());
-        // The IPv6 half of what may go out is there or not by the VPC's kind; it is never too much.
-        let may_stay = rules::egress(true);
-        let missing = (absent(&ingress, &seen), absent(&egress, &out));
-        let foreign = (strange(&ingress, &seen), strange(&may_stay, &out));
-        let borrowed = borrowed(&ingress, &seen);
-        let lists = [&missing.0, &missing.1, &foreign.0, &foreign.1, &borrowed];
-        if lists.iter().all(|list| list.is_empty()) {
-            return Ok(Look::Done(there));
-        }
-        keep(aws, &id, borrowed).await?;
-        open(aws, &id, missing.0, missing.1).await?;
-        close(aws, &id, foreign.0, foreign.1).await?;
-        Ok(Look::NotYet("not as it was set".to_owned()))
-    })
+    let set = wait::until(
+        "the firewall's rules to be as they were set",
+        SET_WITHIN,
+        say,
+        || async {
+            let Some(there) = one(aws, &id).await? else {
+                return Ok(Look::NotYet("not seen yet".to_owned()));
+            };
+            let seen = rules::flat(there.ip_permissions());
+            let out = rules::flat(there.ip_permissions_egress());
+            // The IPv6 half of what may go out is there or not by the VPC's kind; it is never too much.
+            let may_stay = rules::egress(true);
+            let missing = (absent(&ingress, &seen), absent(&egress, &out));
+            let foreign = (strange(&ingress, &seen), strange(&may_stay, &out));
+            let borrowed = borrowed(&ingress, &seen);
+            let lists = [&missing.0, &missing.1, &foreign.0, &foreign.1, &borrowed];
+            if lists.iter().all(|list| list.is_empty()) {
+                return Ok(Look::Done(there));
+            }
+            keep(aws, &id, borrowed).await?;
+            open(aws, &id, missing.0, missing.1).await?;
+            close(aws, &id, foreign.0, foreign.1).await?;
+            Ok(Look::NotYet("not as it was set".to_owned()))
+        },
+    )
     .await?;
     // Tags may be seen later than rules; they are as they were written.
     let now = SecurityGroup::builder()
@@ -107,7 +112,7 @@ pub(super) async fn ensure(aws: &Aws, owner: &Owner, spec: &InstanceSpec, say: S
 pub(super) async fn remove(aws: &Aws, owner: &Owner, say: Say<'_>) -> Result<(), ProviderError> {
     for there in find(aws, owner).await? {
         let id = there.group_id().unwrap_or_default();
-        let gone = wait::until("the firewall to be free", FREE_WITHIN, say, async || {
+        let gone = wait::until("the firewall to be free", FREE_WITHIN, say, || async {
             match aws.ec2.delete_security_group().group_id(id).send().await {
                 Ok(_) => Ok(Look::Done(())),
                 Err(gone) if is_gone(error::code(&gone)) => Ok(Look::Done(())),
@@ -162,7 +167,11 @@ fn look<E>(why: aws_sdk_ec2::error::SdkError<E>) -> ProviderError
 where
     E: aws_sdk_ec2::error::ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    error::failed("failed to look for the security group", "ec2:DescribeSecurityGroups", why)
+    error::failed(
+        "failed to look for the security group",
+        "ec2:DescribeSecurityGroups",
+        why,
+    )
 }
 
 /// Makes the group. No token makes that happen once: its name does, within its VPC.
@@ -185,13 +194,22 @@ async fn create(aws: &Aws, owner: &Owner, shape: &AwsShape, tags: &Tags) -> Resu
         Err(other) => return Err(error::failed(what, "ec2:CreateSecurityGroup", other)),
     };
     let filters = vec![filter("group-name", [name.as_str()]), filter("vpc-id", [vpc.as_str()])];
-    let answer = aws.ec2.describe_security_groups().set_filters(Some(filters)).send().await.map_err(look)?;
+    let answer = aws
+        .ec2
+        .describe_security_groups()
+        .set_filters(Some(filters))
+        .send()
+        .await
+        .map_err(look)?;
     match answer.security_groups().first() {
         Some(there) if Tags::read(there.tags()).is_of(owner) => Ok(there.group_id().unwrap_or_default().to_owned()),
         Some(there) => {
             let id = there.group_id().unwrap_or_default();
-            Err(ProviderError::new(format!("{what}: {id} has this name and is not ours"))
-                .with_remedy(format!("when nobody needs it: `aws ec2 delete-security-group --group-id {id}`, then apply again")))
+            Err(
+                ProviderError::new(format!("{what}: {id} has this name and is not ours")).with_remedy(format!(
+                    "when nobody needs it: `aws ec2 delete-security-group --group-id {id}`, then apply again"
+                )),
+            )
         }
         None => Err(taken),
     }
@@ -207,7 +225,10 @@ async fn vpc(aws: &Aws, shape: &AwsShape) -> Result<String, ProviderError> {
     }
     let what = "failed to find the account's default VPC";
     let request = aws.ec2.describe_vpcs().filters(filter("is-default", ["true"]));
-    let answer = request.send().await.map_err(|why| error::failed(what, "ec2:DescribeVpcs", why))?;
+    let answer = request
+        .send()
+        .await
+        .map_err(|why| error::failed(what, "ec2:DescribeVpcs", why))?;
     match answer.vpcs().first().and_then(|vpc| vpc.vpc_id()) {
         Some(id) => Ok(id.to_owned()),
         None => Err(ProviderError::new(format!("{what}: there is none in {}", aws.region)).with_remedy(error::NO_VPC)),
@@ -217,7 +238,10 @@ async fn vpc(aws: &Aws, shape: &AwsShape) -> Result<String, ProviderError> {
 async fn vpc_of(aws: &Aws, subnet: &str) -> Result<String, ProviderError> {
     let what = format!("failed to find the VPC of the subnet {subnet}");
     let request = aws.ec2.describe_subnets().subnet_ids(subnet);
-    let answer = request.send().await.map_err(|why| error::failed(what.clone(), "ec2:DescribeSubnets", why))?;
+    let answer = request
+        .send()
+        .await
+        .map_err(|why| error::failed(what.clone(), "ec2:DescribeSubnets", why))?;
     let found = answer.subnets().first().and_then(|subnet| subnet.vpc_id());
     found.map(str::to_owned).ok_or_else(|| ProviderError::new(what))
 }
@@ -275,17 +299,16 @@ async fn keep(aws: &Aws, id: &str, rules: Vec<IpPermission>) -> Result<(), Provi
         Err(gone) if is_gone(error::code(&gone)) => Ok(()),
         Err(other) => {
             let what = format!("failed to keep a rule of the security group {id}");
-            Err(error::failed(what, "ec2:UpdateSecurityGroupRuleDescriptionsIngress", other))
+            Err(error::failed(
+                what,
+                "ec2:UpdateSecurityGroupRuleDescriptionsIngress",
+                other,
+            ))
         }
     }
 }
 
-async fn open(
-    aws: &Aws,
-    id: &str,
-    ingress: Vec<IpPermission>,
-    egress: Vec<IpPermission>,
-) -> Result<(), ProviderError> {
+async fn open(aws: &Aws, id: &str, ingress: Vec<IpPermission>, egress: Vec<IpPermission>) -> Result<(), ProviderError> {
     let what = format!("failed to open ports of the security group {id}");
     // There already, or the group itself not everywhere yet: the next look tells.
     let harmless = |code: Option<&str>| code == Some("InvalidPermission.Duplicate") || is_gone(code);

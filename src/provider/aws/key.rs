@@ -46,7 +46,12 @@ pub(super) fn part(described: &KeyPairInfo, owner: &Owner) -> Part {
 }
 
 /// Imports the key, adopts the one that is there, or replaces another one under its name.
-pub(super) async fn ensure(aws: &Aws, owner: &Owner, spec: &InstanceSpec, _say: Say<'_>) -> Result<Part, ProviderError> {
+pub(super) async fn ensure(
+    aws: &Aws,
+    owner: &Owner,
+    spec: &InstanceSpec,
+    _say: Say<'_>,
+) -> Result<Part, ProviderError> {
     let line = &shape(spec)?.public_key;
     let name = owner.machine_name();
     let mut wanted = Tags::of(owner, &Address::MachineKey, spec);
@@ -128,8 +133,11 @@ async fn refuse_foreign(aws: &Aws, owner: &Owner, name: &str) -> Result<(), Prov
     match there.first() {
         Some(there) if !Tags::read(there.tags()).is_of(owner) => {
             let id = there.key_pair_id().unwrap_or_default();
-            Err(ProviderError::new(format!("{what}: {id} has this name and is not ours"))
-                .with_remedy(format!("when nobody needs it: `aws ec2 delete-key-pair --key-pair-id {id}`, then apply again")))
+            Err(
+                ProviderError::new(format!("{what}: {id} has this name and is not ours")).with_remedy(format!(
+                    "when nobody needs it: `aws ec2 delete-key-pair --key-pair-id {id}`, then apply again"
+                )),
+            )
         }
         _ => Ok(()),
     }
@@ -181,10 +189,18 @@ mod tests {
         let tags = Tags::default()
             .with(tags::LINEAGE, owner.lineage.as_str())
             .with(COMMENT, "me at home");
-        for given in ["ssh-ed25519 AAAA", "ssh-ed25519 AAAA demo-01234567", "ssh-ed25519 AAAA me at home\n"] {
+        for given in [
+            "ssh-ed25519 AAAA",
+            "ssh-ed25519 AAAA demo-01234567",
+            "ssh-ed25519 AAAA me at home\n",
+        ] {
             let part = part(&like("key-1", "demo-01234567", given, &tags), &owner);
             let shown: Vec<_> = part.attributes.into_iter().collect();
-            assert_eq!(shown, [("public_key".into(), "ssh-ed25519 AAAA me at home".into())], "{given}");
+            assert_eq!(
+                shown,
+                [("public_key".into(), "ssh-ed25519 AAAA me at home".into())],
+                "{given}"
+            );
         }
     }
 }

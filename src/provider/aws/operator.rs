@@ -70,7 +70,11 @@ pub(super) async fn admit(aws: &Aws, owner: &Owner, caller: &Caller) -> Result<(
         if !firewall::lets_operator_in(&Tags::read(group.tags())) {
             continue;
         }
-        let text = format!("{OPERATOR}{} {}", plain(&caller.run), Timestamp::from_second(now.as_second()).unwrap_or(now));
+        let text = format!(
+            "{OPERATOR}{} {}",
+            plain(&caller.run),
+            Timestamp::from_second(now.as_second()).unwrap_or(now)
+        );
         let rule = mine.permission(Some(&text));
         let made = !open && let_in(aws, id, &rule, &caller.network).await?;
         aws.opened.note(Open {
@@ -101,7 +105,11 @@ pub(super) async fn dismiss(aws: &Aws, owner: &Owner, caller: &Caller) -> Result
 fn rules_of(group: &SecurityGroup, run: &str) -> Vec<IpPermission> {
     rules::flat(group.ip_permissions())
         .into_iter()
-        .filter(|(_, said)| said.as_deref().and_then(Opening::read).is_some_and(|opening| opening.run == run))
+        .filter(|(_, said)| {
+            said.as_deref()
+                .and_then(Opening::read)
+                .is_some_and(|opening| opening.run == run)
+        })
         .map(|(rule, _)| rule.permission(None))
         .collect()
 }
@@ -113,7 +121,9 @@ async fn let_in(aws: &Aws, group: &str, rule: &IpPermission, network: &str) -> R
         Ok(_) => Ok(true),
         Err(there) if error::code(&there) == Some("InvalidPermission.Duplicate") => Ok(false),
         // Somebody destroyed it a moment ago.
-        Err(gone) if error::code(&gone) != Some("InvalidPermission.NotFound") && is_gone(error::code(&gone)) => Ok(false),
+        Err(gone) if error::code(&gone) != Some("InvalidPermission.NotFound") && is_gone(error::code(&gone)) => {
+            Ok(false)
+        }
         Err(other) => {
             let what = format!("failed to let {network} reach port 22 through the security group {group}");
             Err(error::failed(what, "ec2:AuthorizeSecurityGroupIngress", other))
@@ -133,7 +143,10 @@ fn block(network: &str) -> String {
 /// A run's name with what a description may hold, and without spaces.
 fn plain(run: &str) -> String {
     let may = |letter: char| letter.is_ascii_alphanumeric() || (letter != ' ' && ALLOWED.contains(letter));
-    run.chars().take(180).map(|letter| if may(letter) { letter } else { '_' }).collect()
+    run.chars()
+        .take(180)
+        .map(|letter| if may(letter) { letter } else { '_' })
+        .collect()
 }
 
 /// Which run opened a rule, and when.
@@ -172,7 +185,10 @@ fn is_dead(run: &str, here: &str) -> bool {
     let process = rustix::process::Pid::from_raw(process);
     host == this
         && process.is_some_and(|process| {
-            matches!(rustix::process::test_kill_process(process), Err(rustix::io::Errno::SRCH))
+            matches!(
+                rustix::process::test_kill_process(process),
+                Err(rustix::io::Errno::SRCH)
+            )
         })
 }
 
@@ -190,7 +206,10 @@ mod tests {
         assert!(over(&living.replace("11:30", "10:59")));
         let gone = format!("{OPERATOR}host:{}:1 2026-01-01T11:59:59Z", i32::MAX);
         assert!(over(&gone), "no process of this number");
-        assert!(!over(&gone.replace("host:", "elsewhere:")), "nothing is known of another computer");
+        assert!(
+            !over(&gone.replace("host:", "elsewhere:")),
+            "nothing is known of another computer"
+        );
         assert!(over(&living.replace("2026-01-01T11:30:00Z", "yesterday")));
         assert_eq!(Opening::read("a rule of somebody's"), None);
     }

@@ -80,7 +80,9 @@ fn living_one(instance: &Instance) -> Option<Machine> {
         id: instance.instance_id()?.to_owned(),
         zone: instance.placement()?.availability_zone()?.to_owned(),
         pending: *state == InstanceStateName::Pending,
-        devices: devices.filter_map(|mapping| mapping.device_name().map(str::to_owned)).collect(),
+        devices: devices
+            .filter_map(|mapping| mapping.device_name().map(str::to_owned))
+            .collect(),
     })
 }
 
@@ -103,12 +105,18 @@ pub(super) async fn retag(aws: &Aws, id: &str, wanted: &Tags, there: &Tags) -> R
     if !set.is_empty() {
         let request = aws.ec2.create_tags().resources(id).set_tags(Some(set));
         let what = format!("failed to tag {id}");
-        request.send().await.map_err(|why| error::failed(what, "ec2:CreateTags", why))?;
+        request
+            .send()
+            .await
+            .map_err(|why| error::failed(what, "ec2:CreateTags", why))?;
     }
     if !drop.is_empty() {
         let request = aws.ec2.delete_tags().resources(id).set_tags(Some(drop));
         let what = format!("failed to take tags away from {id}");
-        request.send().await.map_err(|why| error::failed(what, "ec2:DeleteTags", why))?;
+        request
+            .send()
+            .await
+            .map_err(|why| error::failed(what, "ec2:DeleteTags", why))?;
     }
     Ok(())
 }

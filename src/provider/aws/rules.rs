@@ -65,14 +65,13 @@ impl Rule {
             .set_from_port(self.from)
             .set_to_port(self.to);
         match &self.other {
-            Other::Ipv4(cidr) => {
-                permission.ip_ranges(IpRange::builder().cidr_ip(cidr).set_description(said).build())
-            }
+            Other::Ipv4(cidr) => permission.ip_ranges(IpRange::builder().cidr_ip(cidr).set_description(said).build()),
             Other::Ipv6(cidr) => {
                 permission.ipv6_ranges(Ipv6Range::builder().cidr_ipv6(cidr).set_description(said).build())
             }
-            Other::PrefixList(id) => permission
-                .prefix_list_ids(PrefixListId::builder().prefix_list_id(id).set_description(said).build()),
+            Other::PrefixList(id) => {
+                permission.prefix_list_ids(PrefixListId::builder().prefix_list_id(id).set_description(said).build())
+            }
             Other::Group(id, user) => permission.user_id_group_pairs(
                 UserIdGroupPair::builder()
                     .group_id(id)
@@ -131,17 +130,29 @@ pub(super) fn flat(permissions: &[IpPermission]) -> Rules {
             rules.insert(rule, description.filter(|text| !text.is_empty()).map(str::to_owned));
         };
         for range in permission.ip_ranges() {
-            add(Other::Ipv4(range.cidr_ip().unwrap_or_default().to_owned()), range.description());
+            add(
+                Other::Ipv4(range.cidr_ip().unwrap_or_default().to_owned()),
+                range.description(),
+            );
         }
         for range in permission.ipv6_ranges() {
-            add(Other::Ipv6(range.cidr_ipv6().unwrap_or_default().to_owned()), range.description());
+            add(
+                Other::Ipv6(range.cidr_ipv6().unwrap_or_default().to_owned()),
+                range.description(),
+            );
         }
         for list in permission.prefix_list_ids() {
-            add(Other::PrefixList(list.prefix_list_id().unwrap_or_default().to_owned()), list.description());
+            add(
+                Other::PrefixList(list.prefix_list_id().unwrap_or_default().to_owned()),
+                list.description(),
+            );
         }
         for pair in permission.user_id_group_pairs() {
             let group = pair.group_id().or(pair.group_name()).unwrap_or_default().to_owned();
-            add(Other::Group(group, pair.user_id().map(str::to_owned)), pair.description());
+            add(
+                Other::Group(group, pair.user_id().map(str::to_owned)),
+                pair.description(),
+            );
         }
     }
     rules
@@ -198,7 +209,11 @@ pub(super) fn shown(ingress: &Rules, egress: &Rules, operator: bool) -> Attribut
             .keys()
             .map(|rule| format!("{} to {}", rule.shown(), rule.other.shown()))
             .collect();
-        let shown = if to.is_empty() { "nothing".to_owned() } else { to.join(", ") };
+        let shown = if to.is_empty() {
+            "nothing".to_owned()
+        } else {
+            to.join(", ")
+        };
         attributes.insert("egress".to_owned(), shown);
     }
     attributes

@@ -65,7 +65,10 @@ fn everything_that_is_not_ours_is_shown() {
             .set_to_port(to)
     };
     let anywhere = || IpRange::builder().cidr_ip("0.0.0.0/0").build();
-    let group = UserIdGroupPair::builder().group_id("sg-1").user_id("123456789012").build();
+    let group = UserIdGroupPair::builder()
+        .group_id("sg-1")
+        .user_id("123456789012")
+        .build();
     let list = PrefixListId::builder().prefix_list_id("pl-1").build();
     let caller = IpRange::builder()
         .cidr_ip("198.51.100.7/32")
@@ -73,16 +76,25 @@ fn everything_that_is_not_ours_is_shown() {
         .build();
     let foreign = [
         permission("tcp", Some(8000), Some(8100)).ip_ranges(anywhere()).build(),
-        permission("tcp", Some(22), Some(22)).ip_ranges(anywhere()).ip_ranges(caller).build(),
+        permission("tcp", Some(22), Some(22))
+            .ip_ranges(anywhere())
+            .ip_ranges(caller)
+            .build(),
         permission("icmp", Some(-1), Some(-1)).ip_ranges(anywhere()).build(),
         permission("icmp", Some(8), Some(-1)).ip_ranges(anywhere()).build(),
         permission("50", None, None).ip_ranges(anywhere()).build(),
-        permission("-1", None, None).user_id_group_pairs(group).prefix_list_ids(list).build(),
+        permission("-1", None, None)
+            .user_id_group_pairs(group)
+            .prefix_list_ids(list)
+            .build(),
     ];
     let mut ingress = described(&ingress(&ssh_from(true, &[])));
     ingress.extend(flat(&foreign));
     let attributes = shown(&ingress, &Rules::new(), true);
-    let lines: Vec<String> = attributes.iter().map(|(port, from)| format!("{port}: {from}")).collect();
+    let lines: Vec<String> = attributes
+        .iter()
+        .map(|(port, from)| format!("{port}: {from}"))
+        .collect();
     insta::assert_snapshot!(lines.join("\n"), @r"
     50: 0.0.0.0/0
     all: pl-1 sg-1
@@ -101,7 +113,10 @@ fn everything_that_is_not_ours_is_shown() {
 fn a_narrowed_way_out_is_shown() {
     let narrow = BTreeSet::from([Rule::port("tcp", 443, "0.0.0.0/0")]);
     let attributes = shown(&Rules::new(), &described(&narrow), false);
-    assert_eq!(attributes.get("egress").map(String::as_str), Some("tcp/443 to 0.0.0.0/0"));
+    assert_eq!(
+        attributes.get("egress").map(String::as_str),
+        Some("tcp/443 to 0.0.0.0/0")
+    );
     for usual in [egress(false), egress(true)] {
         assert_eq!(shown(&Rules::new(), &described(&usual), false).get("egress"), None);
     }

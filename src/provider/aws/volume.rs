@@ -44,18 +44,36 @@ pub(super) fn part(described: &Volume, owner: &Owner, instance: Option<&str>) ->
     tell("type", strange_type(described).map(|kind| kind.as_str().to_owned()));
     if strange_type(described).is_none() {
         let (iops, throughput) = BASELINE;
-        tell("iops", described.iops().filter(|now| *now != iops && *now != 0).map(|now| now.to_string()));
+        tell(
+            "iops",
+            described
+                .iops()
+                .filter(|now| *now != iops && *now != 0)
+                .map(|now| now.to_string()),
+        );
         let strange = described.throughput().filter(|now| *now != throughput && *now != 0);
         tell("throughput", strange.map(|now| now.to_string()));
     }
     if let Some(hanging) = hang::hanging(described) {
         let ours = hanging.instance_id() == instance;
-        let on = if ours { Address::MachineInstance.to_string() } else { hanging.instance_id().unwrap_or_default().to_owned() };
+        let on = if ours {
+            Address::MachineInstance.to_string()
+        } else {
+            hanging.instance_id().unwrap_or_default().to_owned()
+        };
         tell(ATTACHED, Some(on));
-        tell("dies_with_instance", hanging.delete_on_termination().filter(|dies| *dies).map(|_| "yes".to_owned()));
+        tell(
+            "dies_with_instance",
+            hanging
+                .delete_on_termination()
+                .filter(|dies| *dies)
+                .map(|_| "yes".to_owned()),
+        );
     }
     tell("tags", tags.shown(owner));
-    let zone = described.availability_zone().map(|zone| ("zone".to_owned(), zone.to_owned()));
+    let zone = described
+        .availability_zone()
+        .map(|zone| ("zone".to_owned(), zone.to_owned()));
     Part {
         id: described.volume_id().unwrap_or_default().to_owned(),
         attributes,
@@ -87,7 +105,9 @@ pub(super) async fn ensure(aws: &Aws, owner: &Owner, spec: &InstanceSpec, say: S
             there.availability_zone().unwrap_or_default(),
             machine.zone
         ))
-        .with_remedy("write a `subnet` of the volume's zone under [machine.aws]: the instance is replaced, the volume is kept"));
+        .with_remedy(
+            "write a `subnet` of the volume's zone under [machine.aws]: the instance is replaced, the volume is kept",
+        ));
     }
     let wanted = Tags::of(owner, &Address::MachineVolume, spec);
     // How it is encrypted was decided when it was made.
@@ -107,7 +127,7 @@ pub(super) async fn remove(aws: &Aws, owner: &Owner, say: Say<'_>) -> Result<(),
     let id = there.volume_id().unwrap_or_default().to_owned();
     let machine = machine(aws, owner).await?;
     hang::detach(aws, owner, &there, machine.as_ref(), say).await?;
-    wait::until("the data volume to be deleted", DELETED_WITHIN, say, async || {
+    wait::until("the data volume to be deleted", DELETED_WITHIN, say, || async {
         let Some(there) = one(aws, &id).await? else {
             return Ok(Look::Done(()));
         };
@@ -142,7 +162,10 @@ async fn find(aws: &Aws, owner: &Owner) -> Result<Option<Volume>, ProviderError>
             None => Ok(None),
         };
     }
-    if let Some(place) = found.iter().position(|volume| volume.volume_id() == recorded.map(String::as_str)) {
+    if let Some(place) = found
+        .iter()
+        .position(|volume| volume.volume_id() == recorded.map(String::as_str))
+    {
         return Ok(Some(found.swap_remove(place)));
     }
     if found.len() > 1 {
@@ -200,7 +223,12 @@ async fn create(
     let mut before = String::new();
     loop {
         let size = gib.to_string();
-        let token = tags::token(owner, &Address::MachineVolume, 0, &[&machine.zone, &size, asked, &before]);
+        let token = tags::token(
+            owner,
+            &Address::MachineVolume,
+            0,
+            &[&machine.zone, &size, asked, &before],
+        );
         let request = aws
             .ec2
             .create_volume()
@@ -225,15 +253,21 @@ async fn create(
 
 /// Waits until a volume is made. It may not be seen for some seconds.
 async fn ready(aws: &Aws, id: &str, say: Say<'_>) -> Result<Volume, ProviderError> {
-    wait::until("the data volume to be made", CREATED_WITHIN, say, async || {
+    wait::until("the data volume to be made", CREATED_WITHIN, say, || async {
         let Some(there) = one(aws, id).await? else {
             return Ok(Look::NotYet("not seen yet".to_owned()));
         };
         match there.state() {
             Some(VolumeState::Available | VolumeState::InUse) => Ok(Look::Done(there)),
-            Some(VolumeState::Error) => Err(ProviderError::new(format!("failed to make the data volume {id}: its state is `error`"))
-                .with_remedy("mostly the KMS key may not be used, or is disabled: mend that, delete the volume, apply again")),
-            state => Ok(Look::NotYet(state.map_or("in no state", VolumeState::as_str).to_owned())),
+            Some(VolumeState::Error) => Err(ProviderError::new(format!(
+                "failed to make the data volume {id}: its state is `error`"
+            ))
+            .with_remedy(
+                "mostly the KMS key may not be used, or is disabled: mend that, delete the volume, apply again",
+            )),
+            state => Ok(Look::NotYet(
+                state.map_or("in no state", VolumeState::as_str).to_owned(),
+            )),
         }
     })
     .await

@@ -25,7 +25,9 @@ fn at(address: &str, ipv6: Option<&str>) -> Reached {
 }
 
 fn set(name: &str, kind: RrType, ttl: i64, values: &[&str]) -> ResourceRecordSet {
-    let records = values.iter().map(|value| ResourceRecord::builder().value(*value).build().unwrap());
+    let records = values
+        .iter()
+        .map(|value| ResourceRecord::builder().value(*value).build().unwrap());
     ResourceRecordSet::builder()
         .name(name)
         .r#type(kind)
@@ -55,7 +57,11 @@ fn what_is_as_it_shall_be_changes_nothing() {
     assert!(seen.changes(&records).unwrap().is_empty());
     let part = seen.part(&zone(), NAME);
     assert_eq!(part.id, "Z1/shop.example.com");
-    let attributes: Vec<(&str, &str)> = part.attributes.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let attributes: Vec<(&str, &str)> = part
+        .attributes
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect();
     assert_eq!(attributes, [("address", "203.0.113.7"), ("ipv6", "2001:db8::7")]);
 }
 
@@ -63,7 +69,10 @@ fn what_is_as_it_shall_be_changes_nothing() {
 fn a_new_address_takes_the_place_of_the_one_that_was_seen() {
     let seen = Records::of(wanted_at("203.0.113.7", None));
     let changes = seen.changes(&wanted_at("203.0.113.8", None)).unwrap();
-    assert_eq!(told(&changes), ["DELETE shop.example.com. A", "CREATE shop.example.com. A"]);
+    assert_eq!(
+        told(&changes),
+        ["DELETE shop.example.com. A", "CREATE shop.example.com. A"]
+    );
     assert_eq!(
         told(&seen.changes(&[]).unwrap()),
         ["DELETE shop.example.com. A", "DELETE _provision.shop.example.com. TXT"]
@@ -74,14 +83,27 @@ fn a_new_address_takes_the_place_of_the_one_that_was_seen() {
 fn what_somebody_did_to_a_record_of_ours_is_shown_and_undone() {
     let claim = wanted_at("203.0.113.7", None).pop().unwrap();
     let cases: [(ResourceRecordSet, &[(&str, &str)]); 3] = [
-        (set("shop.example.com.", RrType::Cname, 60, &["else.example.net"]), &[("cname", "else.example.net")]),
-        (set("shop.example.com.", RrType::A, 60, &["203.0.113.9", "203.0.113.7"]), &[("address", "203.0.113.7 203.0.113.9")]),
-        (set("shop.example.com.", RrType::A, 300, &["203.0.113.7"]), &[("address", "203.0.113.7"), ("ttl", "300 s")]),
+        (
+            set("shop.example.com.", RrType::Cname, 60, &["else.example.net"]),
+            &[("cname", "else.example.net")],
+        ),
+        (
+            set("shop.example.com.", RrType::A, 60, &["203.0.113.9", "203.0.113.7"]),
+            &[("address", "203.0.113.7 203.0.113.9")],
+        ),
+        (
+            set("shop.example.com.", RrType::A, 300, &["203.0.113.7"]),
+            &[("address", "203.0.113.7"), ("ttl", "300 s")],
+        ),
     ];
     for (drifted, attributes) in cases {
         let seen = Records::of(vec![drifted, claim.clone()]);
         let part = seen.part(&zone(), NAME);
-        let shown: Vec<(&str, &str)> = part.attributes.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let shown: Vec<(&str, &str)> = part
+            .attributes
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .collect();
         assert_eq!(shown, attributes);
         assert_eq!(seen.changes(&wanted_at("203.0.113.7", None)).unwrap().len(), 2);
     }
@@ -96,7 +118,10 @@ fn records_of_others_are_told_apart() {
         Whose::Another(why) => why,
         other => panic!("{other:?}"),
     };
-    assert_eq!(reason(vec![address.clone()]), "it has A records that provision did not make");
+    assert_eq!(
+        reason(vec![address.clone()]),
+        "it has A records that provision did not make"
+    );
     let other = "\"provision lineage=ffffffffffffffffffffffffffffffff environment=demo\"";
     assert_eq!(
         reason(vec![address, text(other)]),
@@ -109,17 +134,35 @@ fn records_of_others_are_told_apart() {
 #[test]
 fn an_ipv6_machine_has_one_record() {
     let sets = wanted(&owner(), NAME, &at("2001:db8::7", None), false).unwrap();
-    assert_eq!(Records::of(sets).part(&zone(), NAME).attributes["address"], "2001:db8::7");
+    assert_eq!(
+        Records::of(sets).part(&zone(), NAME).attributes["address"],
+        "2001:db8::7"
+    );
     let none = wanted(&owner(), NAME, &Reached::default(), true).unwrap_err();
-    assert_eq!(none.to_string(), "failed to point `shop.example.com` at the machine: the machine has no address");
+    assert_eq!(
+        none.to_string(),
+        "failed to point `shop.example.com` at the machine: the machine has no address"
+    );
 }
 
 #[test]
 fn names_are_in_the_order_of_a_zone() {
-    let mut names = ["b.example.com", "_provision.b.example.com", "a-b.example.com", "x.a.example.com", "a.example.com"];
+    let mut names = [
+        "b.example.com",
+        "_provision.b.example.com",
+        "a-b.example.com",
+        "x.a.example.com",
+        "a.example.com",
+    ];
     names.sort_by_key(|name| place(name));
     assert_eq!(
         names,
-        ["a-b.example.com", "a.example.com", "x.a.example.com", "b.example.com", "_provision.b.example.com"]
+        [
+            "a-b.example.com",
+            "a.example.com",
+            "x.a.example.com",
+            "b.example.com",
+            "_provision.b.example.com"
+        ]
     );
 }

@@ -41,7 +41,11 @@ pub(super) async fn list(client: &Client, given: Option<&str>) -> Result<Vec<Zon
     match given {
         Some(id) if is_id(id) => {
             let output = client.get_hosted_zone().id(id).send().await.map_err(|why| {
-                error::failed(format!("failed to find the hosted zone `{id}`"), "route53:GetHostedZone", why)
+                error::failed(
+                    format!("failed to find the hosted zone `{id}`"),
+                    "route53:GetHostedZone",
+                    why,
+                )
             })?;
             Ok(output.hosted_zone.iter().map(zone).collect())
         }

@@ -41,15 +41,21 @@ pub(in crate::provider::aws) async fn adopt(
     }
     let there = look(aws, address, id, &what).await?;
     let Some(There { tags, beside, root }) = there else {
-        return Err(ProviderError::new(format!("{what}: it is not there"))
-            .with_remedy(format!("look for it in {}: the region is the one of the environment", aws.region)));
+        return Err(
+            ProviderError::new(format!("{what}: it is not there")).with_remedy(format!(
+                "look for it in {}: the region is the one of the environment",
+                aws.region
+            )),
+        );
     };
     if let Some(other) = tags.get(LINEAGE).filter(|other| *other != owner.lineage.as_str()) {
         let environment = tags.get(ENVIRONMENT).unwrap_or("unknown");
         return Err(ProviderError::new(format!(
             "{what}: it belongs to the environment {environment}, lineage {other}"
         ))
-        .with_remedy(format!("when that one is no more, take the tag {LINEAGE} away from it first")));
+        .with_remedy(format!(
+            "when that one is no more, take the tag {LINEAGE} away from it first"
+        )));
     }
     if let Some(other) = tags.get(ADDRESS).filter(|other| *other != address.to_string()) {
         return Err(ProviderError::new(format!("{what}: its tags say that it is {other}"))
@@ -89,7 +95,12 @@ async fn look(aws: &Aws, address: &Address, id: &str, what: &str) -> Result<Opti
             key.map(|key| There::of(key.tags()))
         }
         Address::MachineFirewall => {
-            let group = first!(describe_security_groups, group_ids, security_groups, "ec2:DescribeSecurityGroups");
+            let group = first!(
+                describe_security_groups,
+                group_ids,
+                security_groups,
+                "ec2:DescribeSecurityGroups"
+            );
             group.map(|group| {
                 let mut there = There::of(group.tags());
                 if there.tags.get(firewall::SSH_FROM_OPERATOR).is_none() {
@@ -104,7 +115,8 @@ async fn look(aws: &Aws, address: &Address, id: &str, what: &str) -> Result<Opti
         }
         Address::MachineVolume => {
             let volume = first!(describe_volumes, volume_ids, volumes, "ec2:DescribeVolumes");
-            let volume = volume.filter(|volume| !matches!(volume.state().map(|state| state.as_str()), Some("deleting" | "deleted")));
+            let volume = volume
+                .filter(|volume| !matches!(volume.state().map(|state| state.as_str()), Some("deleting" | "deleted")));
             match volume {
                 None => None,
                 Some(volume) => {
@@ -122,7 +134,9 @@ async fn look(aws: &Aws, address: &Address, id: &str, what: &str) -> Result<Opti
         }
         _ => {
             let reservation = first!(describe_instances, instance_ids, reservations, "ec2:DescribeInstances");
-            let instances = reservation.and_then(|reservation| reservation.instances).unwrap_or_default();
+            let instances = reservation
+                .and_then(|reservation| reservation.instances)
+                .unwrap_or_default();
             let living = instances.into_iter().find(|instance| {
                 let state = instance.state().and_then(|state| state.name());
                 !matches!(state.map(|state| state.as_str()), Some("shutting-down" | "terminated"))
@@ -148,7 +162,9 @@ impl There {
 fn root(instance: &Instance) -> Option<String> {
     let device = instance.root_device_name()?;
     let mappings = instance.block_device_mappings().iter();
-    let root = mappings.into_iter().find(|mapping| mapping.device_name() == Some(device))?;
+    let root = mappings
+        .into_iter()
+        .find(|mapping| mapping.device_name() == Some(device))?;
     root.ebs()?.volume_id().map(str::to_owned)
 }
 

@@ -48,7 +48,7 @@ pub(super) async fn to_size(aws: &Aws, there: &Volume, gib: i32, say: Say<'_>) -
             });
         }
     }
-    wait::until("the data volume to have its new size", WITHIN, say, async || {
+    wait::until("the data volume to have its new size", WITHIN, say, || async {
         let modifications = aws.ec2.describe_volumes_modifications().volume_ids(id).send().await;
         let modifications = match modifications {
             Ok(output) => output.volumes_modifications.unwrap_or_default(),
@@ -56,14 +56,18 @@ pub(super) async fn to_size(aws: &Aws, there: &Volume, gib: i32, say: Say<'_>) -
             Err(early) if error::code(&early) == Some("InvalidVolumeModification.NotFound") => Vec::new(),
             Err(other) => return Err(error::failed(what(), "ec2:DescribeVolumesModifications", other)),
         };
-        let latest = modifications.iter().max_by_key(|change| change.start_time().map(|time| time.secs()));
+        let latest = modifications
+            .iter()
+            .max_by_key(|change| change.start_time().map(|time| time.secs()));
         let Some(state) = latest.and_then(|change| change.modification_state()) else {
             return Ok(Look::NotYet("not begun".to_owned()));
         };
         match state {
             VolumeModificationState::Completed | VolumeModificationState::Optimizing => Ok(Look::Done(())),
             VolumeModificationState::Failed => {
-                let said = latest.and_then(|change| change.status_message()).unwrap_or("no reason was given");
+                let said = latest
+                    .and_then(|change| change.status_message())
+                    .unwrap_or("no reason was given");
                 Err(ProviderError::new(format!("{}: {said}", what())))
             }
             other => Ok(Look::NotYet(other.as_str().to_owned())),

@@ -48,32 +48,49 @@ pub(super) async fn attach(
         return Err(taken(id, other, owner));
     }
     let device = device(machine);
-    let attached = wait::until("the data volume to hang on the machine", ATTACHED_WITHIN, say, async || {
-        let Some(there) = one(aws, id).await? else {
-            return Ok(Look::NotYet("not seen yet".to_owned()));
-        };
-        match attachment_state(&there, &machine.id) {
-            Some(VolumeAttachmentState::Attached) => return Ok(Look::Done(there)),
-            Some(state) if state != VolumeAttachmentState::Detached => {
-                return Ok(Look::NotYet(state.as_str().to_owned()));
+    let attached = wait::until(
+        "the data volume to hang on the machine",
+        ATTACHED_WITHIN,
+        say,
+        || async {
+            let Some(there) = one(aws, id).await? else {
+                return Ok(Look::NotYet("not seen yet".to_owned()));
+            };
+            match attachment_state(&there, &machine.id) {
+                Some(VolumeAttachmentState::Attached) => return Ok(Look::Done(there)),
+                Some(state) if state != VolumeAttachmentState::Detached => {
+                    return Ok(Look::NotYet(state.as_str().to_owned()));
+                }
+                _ => {}
             }
-            _ => {}
-        }
-        let request = aws.ec2.attach_volume().volume_id(id).instance_id(&machine.id).device(&device);
-        match request.send().await {
-            Ok(_) => Ok(Look::NotYet("attaching".to_owned())),
-            // The instance is pending, or the one before has not let go yet.
-            Err(early) if matches!(error::code(&early), Some("IncorrectState" | "IncorrectInstanceState" | "VolumeInUse")) => {
-                let holder = hanging(&there).and_then(VolumeAttachment::instance_id).unwrap_or("nothing");
-                Ok(Look::NotYet(format!("not to be had (it hangs on {holder})")))
+            let request = aws
+                .ec2
+                .attach_volume()
+                .volume_id(id)
+                .instance_id(&machine.id)
+                .device(&device);
+            match request.send().await {
+                Ok(_) => Ok(Look::NotYet("attaching".to_owned())),
+                // The instance is pending, or the one before has not let go yet.
+                Err(early)
+                    if matches!(
+                        error::code(&early),
+                        Some("IncorrectState" | "IncorrectInstanceState" | "VolumeInUse")
+                    ) =>
+                {
+                    let holder = hanging(&there)
+                        .and_then(VolumeAttachment::instance_id)
+                        .unwrap_or("nothing");
+                    Ok(Look::NotYet(format!("not to be had (it hangs on {holder})")))
+                }
+                Err(early) if is_gone(error::code(&early)) => Ok(Look::NotYet("not seen yet".to_owned())),
+                Err(other) => {
+                    let what = format!("failed to hang the data volume {id} on {}", machine.id);
+                    Err(error::failed(what, "ec2:AttachVolume", other))
+                }
             }
-            Err(early) if is_gone(error::code(&early)) => Ok(Look::NotYet("not seen yet".to_owned())),
-            Err(other) => {
-                let what = format!("failed to hang the data volume {id} on {}", machine.id);
-                Err(error::failed(what, "ec2:AttachVolume", other))
-            }
-        }
-    })
+        },
+    )
     .await?;
     outlive(aws, &attached, machine).await
 }
@@ -102,12 +119,14 @@ pub(super) async fn detach(
             }
         }
     }
-    let free = wait::until("the data volume to be free", DETACHED_WITHIN, say, async || {
+    let free = wait::until("the data volume to be free", DETACHED_WITHIN, say, || async {
         match one(aws, id).await? {
             None => Ok(Look::Done(())),
             Some(there) => match there.state() {
                 Some(VolumeState::Available | VolumeState::Error | VolumeState::Deleting) => Ok(Look::Done(())),
-                state => Ok(Look::NotYet(state.map_or("in no state", VolumeState::as_str).to_owned())),
+                state => Ok(Look::NotYet(
+                    state.map_or("in no state", VolumeState::as_str).to_owned(),
+                )),
             },
         }
     });
@@ -128,15 +147,24 @@ async fn outlive(aws: &Aws, volume: &Volume, machine: &Machine) -> Result<(), Pr
     let Some(attachment) = hanging(volume).filter(|attachment| attachment.delete_on_termination() == Some(true)) else {
         return Ok(());
     };
-    let keep = EbsInstanceBlockDeviceSpecification::builder().delete_on_termination(false).build();
+    let keep = EbsInstanceBlockDeviceSpecification::builder()
+        .delete_on_termination(false)
+        .build();
     let mapping = InstanceBlockDeviceMappingSpecification::builder()
         .set_device_name(attachment.device().map(str::to_owned))
         .ebs(keep)
         .build();
-    let request = aws.ec2.modify_instance_attribute().instance_id(&machine.id).block_device_mappings(mapping);
+    let request = aws
+        .ec2
+        .modify_instance_attribute()
+        .instance_id(&machine.id)
+        .block_device_mappings(mapping);
     let id = volume.volume_id().unwrap_or_default();
     let what = format!("failed to keep the data volume {id} from dying with {}", machine.id);
-    request.send().await.map_err(|why| error::failed(what, "ec2:ModifyInstanceAttribute", why))?;
+    request
+        .send()
+        .await
+        .map_err(|why| error::failed(what, "ec2:ModifyInstanceAttribute", why))?;
     Ok(())
 }
 
