@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aws_sdk_ec2::types::{Address as Described, DomainType, ResourceType};
 
-use super::own::{is_gone, needed_machine, retag};
+use super::own::{is_gone, is_nobody_elses, needed_machine, retag};
 use super::tags::{self, Tags};
 use super::wait::{self, Look};
 use super::{Aws, error};
@@ -110,7 +110,10 @@ async fn find(aws: &Aws, owner: &Owner) -> Result<Vec<Described>, ProviderError>
         && let Some(id) = recorded
     {
         match aws.ec2.describe_addresses().allocation_ids(id).send().await {
-            Ok(output) => found = output.addresses.unwrap_or_default(),
+            Ok(output) => {
+                found = output.addresses.unwrap_or_default();
+                found.retain(|address| is_nobody_elses(address.tags(), owner));
+            }
             Err(gone) if is_gone(error::code(&gone)) => {}
             Err(other) => return Err(failed(other)),
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aws_sdk_ec2::types::{IpPermission, ResourceType, SecurityGroup};
 
-use super::own::{is_gone, retag, shape};
+use super::own::{is_gone, is_nobody_elses, retag, shape};
 use super::rules::{self, Rule, Rules};
 use super::tags::{self, Tags, VPC, filter};
 use super::wait::{self, Look};
@@ -146,7 +146,8 @@ pub(super) async fn find(aws: &Aws, owner: &Owner) -> Result<Vec<SecurityGroup>,
     if found.is_empty()
         && let Some(id) = recorded
     {
-        found.extend(one(aws, id).await?);
+        let there = one(aws, id).await?;
+        found.extend(there.filter(|group| is_nobody_elses(group.tags(), owner)));
     }
     found.sort_by_key(|group| {
         let id = group.group_id().map(str::to_owned);

@@ -9,7 +9,7 @@ use aws_sdk_ec2::primitives::Blob;
 use aws_sdk_ec2::types::{KeyPairInfo, ResourceType};
 use tokio::time::sleep;
 
-use super::own::{is_gone, retag, shape};
+use super::own::{is_gone, is_nobody_elses, retag, shape};
 use super::tags::{self, Tags};
 use super::{Aws, error};
 use crate::names::Address;
@@ -115,7 +115,11 @@ async fn find(aws: &Aws, owner: &Owner) -> Result<Vec<KeyPairInfo>, ProviderErro
     let found = by_tag.send().await.map_err(failed)?.key_pairs.unwrap_or_default();
     match owner.ids.get(&Address::MachineKey) {
         Some(id) if found.is_empty() => match describe().key_pair_ids(id).send().await {
-            Ok(output) => Ok(output.key_pairs.unwrap_or_default()),
+            Ok(output) => {
+                let mut found = output.key_pairs.unwrap_or_default();
+                found.retain(|key| is_nobody_elses(key.tags(), owner));
+                Ok(found)
+            }
             Err(gone) if is_gone(error::code(&gone)) => Ok(Vec::new()),
             Err(other) => Err(failed(other)),
         },

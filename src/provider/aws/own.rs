@@ -1,6 +1,6 @@
 //! What several parts need: the shape, the machine they hang on, tags that are set right.
 
-use aws_sdk_ec2::types::{Instance, InstanceStateName};
+use aws_sdk_ec2::types::{Instance, InstanceStateName, Reservation, Tag};
 
 use super::tags::{self, Tags};
 use super::{Aws, error};
@@ -40,7 +40,11 @@ pub(super) async fn machine(aws: &Aws, owner: &Owner) -> Result<Option<Machine>,
         && let Some(id) = recorded
     {
         match aws.ec2.describe_instances().instance_ids(id).send().await {
-            Ok(output) => found = living(output.reservations()),
+            Ok(output) => {
+                let instances = output.reservations().iter().flat_map(Reservation::instances);
+                let ours = instances.filter(|instance| is_nobody_elses(instance.tags(), owner));
+                found = ours.filter_map(living_one).collect();
+            }
             Err(gone) if is_gone(error::code(&gone)) => {}
             Err(other) => return Err(look(other)),
         }
@@ -60,7 +64,7 @@ where
     error::failed("failed to look for the instance", "ec2:DescribeInstances", why)
 }
 
-fn living(reservations: &[aws_sdk_ec2::types::Reservation]) -> Vec<Machine> {
+fn living(reservations: &[Reservation]) -> Vec<Machine> {
     let mut machines: Vec<Machine> = reservations
         .iter()
         .flat_map(|reservation| reservation.instances())
@@ -97,6 +101,12 @@ pub(super) async fn needed_machine(aws: &Aws, owner: &Owner, what: &str) -> Resu
 /// Whether an error code says that a thing is not there: never was, is gone, or is too young to be seen everywhere.
 pub(super) fn is_gone(code: Option<&str>) -> bool {
     code.is_some_and(|code| code.ends_with(".NotFound") || code == "InvalidKeyPair.NotFound")
+}
+
+/// Whether what the state knows may be taken for ours: without our tags yes, with those of another environment no.
+pub(super) fn is_nobody_elses(tags: &[Tag], owner: &Owner) -> bool {
+    let lineage = Tags::read(tags).lineage();
+    lineage.is_none_or(|lineage| lineage == owner.lineage)
 }
 
 /// Brings a resource's tags to what they shall be, with no call when they are.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use aws_sdk_ec2::types::{ResourceType, Volume, VolumeAttachmentState, VolumeState, VolumeType};
 
-use super::own::{Machine, is_gone, machine, needed_machine, retag, shape};
+use super::own::{Machine, is_gone, is_nobody_elses, machine, needed_machine, retag, shape};
 use super::tags::{self, ENCRYPTION, Tags};
 use super::wait::{self, Look};
 use super::{Aws, error};
@@ -158,7 +158,9 @@ async fn find(aws: &Aws, owner: &Owner) -> Result<Option<Volume>, ProviderError>
     let mut found: Vec<Volume> = answer.volumes.unwrap_or_default().into_iter().filter(lives).collect();
     if found.is_empty() {
         return match recorded {
-            Some(id) => one(aws, id).await,
+            Some(id) => Ok(one(aws, id)
+                .await?
+                .filter(|volume| is_nobody_elses(volume.tags(), owner))),
             None => Ok(None),
         };
     }
