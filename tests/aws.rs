@@ -1,8 +1,8 @@
-//! The AWS provider through the real SDK against the lab's double of AWS, checked from outside with boto3 (`tests/lab/aws`).
+//! The AWS provider through the real SDK, against the lab's double of the cloud, checked from outside by boto3.
 #![cfg(feature = "aws")]
 #![allow(
     clippy::unwrap_used,
-    clippy::print_stdout,
+    clippy::print_stderr,
     reason = "a test's helpers are tests too; clippy's own exception knows only functions marked as one"
 )]
 
@@ -12,16 +12,24 @@ mod address;
 mod costs;
 #[path = "aws/double.rs"]
 mod double;
+#[path = "aws/errors.rs"]
+mod errors;
 #[path = "aws/find.rs"]
 mod find;
 #[path = "aws/firewall.rs"]
 mod firewall;
+#[path = "aws/instance.rs"]
+mod instance;
 #[path = "aws/key.rs"]
 mod key;
+#[path = "aws/observe.rs"]
+mod observe;
 #[path = "aws/operator.rs"]
 mod operator;
 #[path = "aws/parts.rs"]
 mod parts;
+#[path = "aws/resize.rs"]
+mod resize;
 #[path = "aws/route53.rs"]
 mod route53;
 #[path = "aws/volume.rs"]

@@ -1,12 +1,11 @@
 use provision::names::Address;
 use serde_json::json;
 
-use crate::double::Double;
-use crate::parts::{has_our_tags, instance, machine, owner, recorded, say, spec, tag, untag};
+use crate::parts::{Double, has_our_tags, instance, machine, owner, recorded, say, spec, tag, untag};
 
 #[tokio::test]
 async fn an_elastic_ip_lives_as_asked_for() {
-    let Some(double) = Double::start().await else { return };
+    let Some(double) = Double::start() else { return };
     let (owner, at) = (owner(), Address::MachineAddress);
     let ensure = async || double.aws.ensure(&owner, &at, &spec(), &say).await;
     let error = ensure().await.unwrap_err();
@@ -72,15 +71,12 @@ async fn an_elastic_ip_lives_as_asked_for() {
 
 #[tokio::test]
 async fn two_addresses_of_ours_become_one() {
-    let Some(double) = Double::start().await else { return };
+    let Some(double) = Double::start() else { return };
     let (owner, at) = (owner(), Address::MachineAddress);
     machine(&double, &owner).await;
     // The answer is lost, and the SDK makes the call again: there are two now, for a moment.
     double
-        .post(
-            "faults",
-            json!([{"action": "AllocateAddress", "do": "lose"}, {"action": "AssociateAddress", "do": "lose"}]),
-        )
+        .faults(json!([{"action": "AllocateAddress", "do": "lose"}, {"action": "AssociateAddress", "do": "lose"}]))
         .await;
     let made = double.aws.ensure(&owner, &at, &spec(), &say).await.unwrap();
     let again = double.aws.ensure(&owner, &at, &spec(), &say).await.unwrap();
@@ -88,7 +84,7 @@ async fn two_addresses_of_ours_become_one() {
     assert_eq!(double.only("addresses")["id"], made.id.as_str());
 
     double.aws.remove(&owner, &at, &say).await.unwrap();
-    double.post("account", json!({"address_limit": 0})).await;
+    double.account(json!({"address_limit": 0})).await;
     let error = double.aws.ensure(&owner, &at, &spec(), &say).await.unwrap_err();
     assert!(error.remedy.unwrap().contains("Elastic IPs"));
 }

@@ -1,12 +1,11 @@
 use provision::provider::aws::Aws;
 use serde_json::json;
 
-use crate::double::Double;
-use crate::parts::{shape, spec, spec_of};
+use crate::parts::{Double, shape, spec, spec_of};
 
 #[tokio::test]
 async fn a_month_is_told_item_by_item_or_not_at_all() {
-    let Some(double) = Double::start().await else { return };
+    let Some(double) = Double::start() else { return };
     let costs = double.aws.costs(&spec()).await.unwrap();
     let lines: Vec<String> = costs.iter().map(|(item, money)| format!("{item}: {money}")).collect();
     assert_eq!(
@@ -29,16 +28,13 @@ async fn a_month_is_told_item_by_item_or_not_at_all() {
     assert_eq!(of(|shape| shape.size = "x9.unknown".into()).await, None);
     for fault in ["refuse:AccessDeniedException:no", "reset", "error-500"] {
         double
-            .post("faults", json!([{"service": "pricing", "nth": "every", "do": fault}]))
+            .faults(json!([{"service": "pricing", "nth": "every", "do": fault}]))
             .await;
         assert_eq!(double.aws.costs(&spec()).await, None, "{fault}");
     }
     // No answer at all: it is not waited for.
     double
-        .post(
-            "faults",
-            json!([{"service": "pricing", "nth": "every", "do": "hold-before"}]),
-        )
+        .faults(json!([{"service": "pricing", "nth": "every", "do": "hold-before"}]))
         .await;
     let start = std::time::Instant::now();
     assert_eq!(double.aws.costs(&spec()).await, None);

@@ -2,8 +2,7 @@ use provision::names::Address;
 use provision::provider::Found;
 use serde_json::json;
 
-use crate::double::Double;
-use crate::parts::{has_our_tags, instance, machine, owner, say, spec, stranger, tag};
+use crate::parts::{Double, has_our_tags, instance, machine, owner, say, spec, stranger, tag};
 
 async fn all(double: &Double) -> Vec<Found> {
     double.aws.find().await.unwrap()
@@ -11,7 +10,7 @@ async fn all(double: &Double) -> Vec<Found> {
 
 #[tokio::test]
 async fn everything_of_ours_is_found_with_age_end_and_price() {
-    let Some(double) = Double::start().await else { return };
+    let Some(double) = Double::start() else { return };
     instance(&double, &[("Name", "somebody's")]).await;
     assert!(all(&double).await.is_empty());
 
@@ -66,10 +65,7 @@ async fn everything_of_ours_is_found_with_age_end_and_price() {
 
     // Prices that cannot be had keep nothing from being found.
     double
-        .post(
-            "faults",
-            json!([{"service": "pricing", "nth": "every", "do": "refuse:AccessDeniedException:no"}]),
-        )
+        .faults(json!([{"service": "pricing", "nth": "every", "do": "refuse:AccessDeniedException:no"}]))
         .await;
     let found = all(&double).await;
     assert_eq!(found.len(), 6);
@@ -87,7 +83,7 @@ async fn everything_of_ours_is_found_with_age_end_and_price() {
 
 #[tokio::test]
 async fn one_thing_is_taken_over() {
-    let Some(double) = Double::start().await else { return };
+    let Some(double) = Double::start() else { return };
     let owner = owner();
     let (machine_id, zone) = instance(&double, &[("team", "shop")]).await;
     double

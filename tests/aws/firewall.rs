@@ -4,8 +4,7 @@ use aws_sdk_ec2::types::{IpPermission, IpRange};
 use provision::names::Address;
 use serde_json::{Value, json};
 
-use crate::double::Double;
-use crate::parts::{has_our_tags, owner, recorded, say, shape, spec, spec_of, stranger, tag, untag};
+use crate::parts::{Double, has_our_tags, owner, recorded, say, shape, spec, spec_of, stranger, tag, untag};
 
 const PUBLIC: [&str; 6] = [
     "tcp 443 0.0.0.0/0",
@@ -34,7 +33,7 @@ fn permission(protocol: &str, from: i32, to: i32, network: &str) -> IpPermission
 
 #[tokio::test]
 async fn a_firewall_lives_as_asked_for() {
-    let Some(double) = Double::start().await else { return };
+    let Some(double) = Double::start() else { return };
     let (owner, at) = (owner(), Address::MachineFirewall);
     let ensure = async |spec| double.aws.ensure(&owner, &at, &spec, &say).await;
 
@@ -135,14 +134,14 @@ async fn a_firewall_lives_as_asked_for() {
 
 #[tokio::test]
 async fn faults_and_strangers() {
-    let Some(double) = Double::start().await else { return };
+    let Some(double) = Double::start() else { return };
     let (owner, at) = (owner(), Address::MachineFirewall);
     // Lost answers, and a group that is not seen for a second.
     let faults = json!([
         {"action": "AuthorizeSecurityGroupIngress", "do": "lose"},
         {"action": "CreateSecurityGroup", "do": "hide:1"},
     ]);
-    double.post("faults", faults).await;
+    double.faults(faults).await;
     let made = double.aws.ensure(&owner, &at, &spec(), &say).await.unwrap();
     assert_eq!(made.attributes, spec().parts()[&at]);
     assert_eq!(double.only("security_groups")["in"], open(&["203.0.113.0/24"]));
@@ -164,14 +163,14 @@ async fn faults_and_strangers() {
         .await
         .unwrap();
     double
-        .post("faults", json!([{"action": "CreateSecurityGroup", "do": "lose"}]))
+        .faults(json!([{"action": "CreateSecurityGroup", "do": "lose"}]))
         .await;
     let made = double.aws.ensure(&owner, &at, &spec(), &say).await.unwrap();
     assert_eq!(double.only("security_groups")["id"], made.id.as_str());
     double.aws.remove(&owner, &at, &say).await.unwrap();
 
     // No default VPC.
-    double.post("account", json!({"default_vpc": false})).await;
+    double.account(json!({"default_vpc": false})).await;
     let error = double.aws.ensure(&owner, &at, &spec(), &say).await.unwrap_err();
     assert_eq!(
         error.to_string(),

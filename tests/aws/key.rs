@@ -1,13 +1,12 @@
 use provision::names::Address;
 
-use crate::double::Double;
-use crate::parts::{KEY, has_our_tags, owner, recorded, say, shape, spec, spec_of, stranger, tag, untag};
+use crate::parts::{Double, KEY, has_our_tags, owner, recorded, say, shape, spec, spec_of, stranger, tag, untag};
 
 const OTHER: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJwnMeR2+BdquEX6CB9wpTLOkjes0xw5OFtnQzZ9WWtd";
 
 #[tokio::test]
 async fn a_key_pair_lives_as_asked_for() {
-    let Some(double) = Double::start().await else { return };
+    let Some(double) = Double::start() else { return };
     let (owner, at) = (owner(), Address::MachineKey);
     let ensure = async |spec| double.aws.ensure(&owner, &at, &spec, &say).await;
 
@@ -53,10 +52,10 @@ async fn a_key_pair_lives_as_asked_for() {
 
 #[tokio::test]
 async fn a_lost_answer_makes_no_second_key_and_a_foreign_one_is_not_touched() {
-    let Some(double) = Double::start().await else { return };
+    let Some(double) = Double::start() else { return };
     let at = Address::MachineKey;
     let faults = serde_json::json!([{"action": "ImportKeyPair", "nth": 1, "do": "lose"}]);
-    double.post("faults", faults).await;
+    double.faults(faults).await;
     let made = double.aws.ensure(&owner(), &at, &spec(), &say).await.unwrap();
     assert_eq!(double.only("keys")["id"], made.id.as_str());
 

@@ -3,8 +3,7 @@ use provision::names::Address;
 use provision::provider::{Caller, InstanceSpec};
 use serde_json::{Value, json};
 
-use crate::double::Double;
-use crate::parts::{owner, say, shape, spec_of};
+use crate::parts::{Double, owner, say, shape, spec_of};
 
 fn spec(operator: bool, networks: &[&str]) -> InstanceSpec {
     let mut shape = shape();
@@ -45,7 +44,7 @@ async fn leave(double: &Double, group: &str, network: &str, run: &str, at: jiff:
 
 #[tokio::test]
 async fn port_22_is_open_for_the_caller_while_it_runs() {
-    let Some(double) = Double::start().await else { return };
+    let Some(double) = Double::start() else { return };
     let (owner, at) = (owner(), Address::MachineFirewall);
     let me = caller("198.51.100.7/32", std::process::id());
     // No group yet.
@@ -95,7 +94,7 @@ async fn port_22_is_open_for_the_caller_while_it_runs() {
 
 #[tokio::test]
 async fn what_crashed_runs_left_is_closed() {
-    let Some(double) = Double::start().await else { return };
+    let Some(double) = Double::start() else { return };
     let (owner, at) = (owner(), Address::MachineFirewall);
     let group = double.aws.ensure(&owner, &at, &spec(true, &[]), &say).await.unwrap().id;
     let now = jiff::Timestamp::now();
@@ -131,7 +130,7 @@ async fn what_crashed_runs_left_is_closed() {
 
 #[tokio::test]
 async fn a_rule_that_stays_is_not_closed_with_the_callers() {
-    let Some(double) = Double::start().await else { return };
+    let Some(double) = Double::start() else { return };
     let (owner, at) = (owner(), Address::MachineFirewall);
     let me = caller("198.51.100.7/32", std::process::id());
     // It is there already: nothing to open, nothing to close.

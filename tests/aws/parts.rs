@@ -7,9 +7,68 @@ use provision::names::Address;
 use provision::note::Note;
 use provision::provider::{AwsShape, InstanceSpec, Owner, Shape, SshFrom};
 
-use crate::double::Double;
+use provision::provider::aws::Aws;
+use serde_json::Value;
+
+use crate::double;
 
 pub const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJlcEZWP5rye9oVXnDyyUEIgHHXKiwCxKVaOIIxrJ1Ry demo@home";
+
+/// A double with a client of each side.
+pub struct Double {
+    double: double::Double,
+    pub config: aws_config::SdkConfig,
+    pub aws: Aws,
+    /// Somebody else, who works past the provider.
+    pub somebody: aws_sdk_ec2::Client,
+    pub somebody_in_dns: aws_sdk_route53::Client,
+}
+
+impl Double {
+    pub fn start() -> Option<Self> {
+        let double = double::Double::start()?;
+        Some(Self {
+            config: double.config(),
+            aws: double.aws(),
+            somebody: double.somebody(),
+            somebody_in_dns: double.somebody_in_dns(),
+            double,
+        })
+    }
+
+    pub async fn faults(&self, rules: Value) {
+        self.double.faults(rules).await;
+    }
+
+    pub async fn account(&self, switches: Value) {
+        self.double.account(switches).await;
+    }
+
+    pub async fn reset(&self) {
+        self.double.reset().await;
+    }
+
+    pub async fn calls(&self) -> Vec<String> {
+        self.double.calls().await
+    }
+
+    /// The things of one kind, as seen by boto3.
+    pub fn all(&self, kind: &str) -> Vec<Value> {
+        self.double.look()[kind].as_array().unwrap().clone()
+    }
+
+    /// The only thing of its kind.
+    pub fn only(&self, kind: &str) -> Value {
+        let mut all = self.all(kind);
+        assert_eq!(all.len(), 1, "{kind}: {all:#?}");
+        all.remove(0)
+    }
+
+    /// The hosted zones with their records, as seen by boto3.
+    pub fn zones(&self) -> Vec<Value> {
+        self.double.look_everywhere()["zones"].as_array().unwrap().clone()
+    }
+}
 
 pub fn say(_: Note) {}
 
@@ -145,7 +204,7 @@ pub async fn untag(double: &Double, id: &str, key: &str) {
 }
 
 /// The tags that everything of ours has.
-pub fn has_our_tags(seen: &serde_json::Value, address: &str) {
+pub fn has_our_tags(seen: &Value, address: &str) {
     let tag = |key: &str| seen["tags"][key].as_str().unwrap_or_default().to_owned();
     assert_eq!(tag("provision:environment"), "demo", "{seen:#}");
     assert_eq!(tag("provision:lineage"), owner().lineage.as_str());

@@ -6,8 +6,7 @@ use provision::provider::route53::Route53;
 use provision::provider::{DnsKind, DnsSpec, InstanceSpec, Owner, Part, Reached};
 use serde_json::{Value, json};
 
-use crate::double::Double;
-use crate::parts::{owner, recorded, say, spec, stranger};
+use crate::parts::{Double, owner, recorded, say, spec, stranger};
 
 const NAME: &str = "shop.example.com";
 
@@ -37,7 +36,7 @@ fn at(address: &str) -> Reached {
 /// A zone; its identifier.
 async fn zone(double: &Double, name: &str) -> String {
     let made = double
-        .somebody_in_dns()
+        .somebody_in_dns
         .create_hosted_zone()
         .name(name)
         .caller_reference(format!("{name} {:?}", std::time::Instant::now()))
@@ -63,7 +62,7 @@ async fn somebody(double: &Double, zone: &str, action: ChangeAction, name: &str,
         .build()
         .unwrap();
     let batch = ChangeBatch::builder().changes(change).build().unwrap();
-    let dns = double.somebody_in_dns();
+    let dns = &double.somebody_in_dns;
     dns.change_resource_record_sets()
         .hosted_zone_id(zone)
         .change_batch(batch)
@@ -74,8 +73,7 @@ async fn somebody(double: &Double, zone: &str, action: ChangeAction, name: &str,
 
 /// `name type ttl values` of every record of a zone.
 fn records(double: &Double, zone: &str) -> Vec<String> {
-    let seen = double.look();
-    let zones = seen["zones"].as_array().unwrap();
+    let zones = double.zones();
     let zone = zones.iter().find(|seen| seen["id"] == zone).unwrap();
     let line = |record: &Value| {
         let word = |key: &str| record[key].as_str().unwrap().to_owned();
@@ -112,7 +110,7 @@ fn told(part: &Part) -> Vec<(&str, &str)> {
 
 #[tokio::test]
 async fn a_name_lives_as_asked_for() {
-    let Some(double) = Double::start().await else { return };
+    let Some(double) = Double::start() else { return };
     let zone_id = zone(&double, "example.com").await;
     let dns = || Route53::new(&double.config, None);
     let (owner, address) = (owner(), Address::Dns(NAME.into()));
@@ -120,7 +118,7 @@ async fn a_name_lives_as_asked_for() {
     assert!(observe().await.is_empty());
 
     double
-        .post("faults", json!([{"action": "ChangeResourceRecordSets", "do": "lose"}]))
+        .faults(json!([{"action": "ChangeResourceRecordSets", "do": "lose"}]))
         .await;
     let made = dns()
         .ensure(&owner, NAME, &named(true), &at("203.0.113.7"), &say)
@@ -210,7 +208,7 @@ async fn a_name_lives_as_asked_for() {
 
 #[tokio::test]
 async fn records_of_others_are_refused_and_stay() {
-    let Some(double) = Double::start().await else { return };
+    let Some(double) = Double::start() else { return };
     let zone_id = zone(&double, "example.com").await;
     let dns = Route53::new(&double.config, None);
     let (owner, stranger) = (owner(), stranger());
@@ -284,7 +282,7 @@ async fn records_of_others_are_refused_and_stay() {
 
 #[tokio::test]
 async fn a_zone_is_found_named_or_asked_for() {
-    let Some(double) = Double::start().await else { return };
+    let Some(double) = Double::start() else { return };
     let (owner, name) = (owner(), "a.eu.example.com");
     let ensure = async |zone: Option<&str>| {
         let dns = Route53::new(&double.config, zone);
@@ -324,7 +322,7 @@ async fn a_zone_is_found_named_or_asked_for() {
 
 #[tokio::test]
 async fn a_large_zone_is_skipped_through() {
-    let Some(double) = Double::start().await else { return };
+    let Some(double) = Double::start() else { return };
     let zone_id = zone(&double, "example.com").await;
     let owner = owner();
     let dns = Route53::new(&double.config, Some(&zone_id));
@@ -351,7 +349,7 @@ async fn a_large_zone_is_skipped_through() {
         .set_changes(Some(changes.collect()))
         .build()
         .unwrap();
-    let somebody = double.somebody_in_dns();
+    let somebody = &double.somebody_in_dns;
     somebody
         .change_resource_record_sets()
         .hosted_zone_id(&zone_id)

@@ -2,12 +2,11 @@ use aws_sdk_ec2::types::VolumeType;
 use provision::names::Address;
 use serde_json::json;
 
-use crate::double::Double;
-use crate::parts::{has_our_tags, instance, machine, owner, recorded, say, shape, spec, spec_of, tag, untag};
+use crate::parts::{Double, has_our_tags, instance, machine, owner, recorded, say, shape, spec, spec_of, tag, untag};
 
 #[tokio::test]
 async fn a_data_volume_lives_as_asked_for() {
-    let Some(double) = Double::start().await else { return };
+    let Some(double) = Double::start() else { return };
     let (owner, at) = (owner(), Address::MachineVolume);
     let ensure = async |spec| double.aws.ensure(&owner, &at, &spec, &say).await;
 
@@ -28,10 +27,7 @@ async fn a_data_volume_lives_as_asked_for() {
         data.remove(0)
     };
     double
-        .post(
-            "faults",
-            json!([{"action": "CreateVolume", "do": "lose"}, {"action": "AttachVolume", "do": "lose"}]),
-        )
+        .faults(json!([{"action": "CreateVolume", "do": "lose"}, {"action": "AttachVolume", "do": "lose"}]))
         .await;
     let made = ensure(spec()).await.unwrap();
     assert_eq!(made.attributes, spec().parts()[&at]);
@@ -64,10 +60,7 @@ async fn a_data_volume_lives_as_asked_for() {
     let mut bigger_yet = spec();
     bigger_yet.volume_gib = Some(31);
     double
-        .post(
-            "faults",
-            json!([{"action": "ModifyVolume", "do": "refuse:VolumeModificationRateExceeded:wait 6 hours"}]),
-        )
+        .faults(json!([{"action": "ModifyVolume", "do": "refuse:VolumeModificationRateExceeded:wait 6 hours"}]))
         .await;
     let error = ensure(bigger_yet).await.unwrap_err();
     assert!(error.remedy.unwrap().contains("once in six hours"));
@@ -130,7 +123,7 @@ async fn a_data_volume_lives_as_asked_for() {
 
 #[tokio::test]
 async fn nothing_is_taken_from_another_machine() {
-    let Some(double) = Double::start().await else { return };
+    let Some(double) = Double::start() else { return };
     let (owner, at) = (owner(), Address::MachineVolume);
     machine(&double, &owner).await;
     let made = double.aws.ensure(&owner, &at, &spec(), &say).await.unwrap();
@@ -194,7 +187,7 @@ async fn nothing_is_taken_from_another_machine() {
 
 #[tokio::test]
 async fn a_key_of_ones_own_encrypts() {
-    let Some(double) = Double::start().await else { return };
+    let Some(double) = Double::start() else { return };
     let (owner, at) = (owner(), Address::MachineVolume);
     machine(&double, &owner).await;
     let mut own = shape();

@@ -114,15 +114,12 @@ async fn find(aws: &Aws, owner: &Owner) -> Result<Vec<KeyPairInfo>, ProviderErro
     let by_tag = describe().set_filters(Some(tags::at(owner, &Address::MachineKey)));
     let found = by_tag.send().await.map_err(failed)?.key_pairs.unwrap_or_default();
     match owner.ids.get(&Address::MachineKey) {
-        Some(id) if found.is_empty() => match describe().key_pair_ids(id).send().await {
-            Ok(output) => {
-                let mut found = output.key_pairs.unwrap_or_default();
-                found.retain(|key| is_nobody_elses(key.tags(), owner));
-                Ok(found)
-            }
-            Err(gone) if is_gone(error::code(&gone)) => Ok(Vec::new()),
-            Err(other) => Err(failed(other)),
-        },
+        Some(id) if found.is_empty() => {
+            let by_id = describe().filters(tags::filter("key-pair-id", [id.as_str()]));
+            let mut found = by_id.send().await.map_err(failed)?.key_pairs.unwrap_or_default();
+            found.retain(|key| is_nobody_elses(key.tags(), owner));
+            Ok(found)
+        }
         _ => Ok(found),
     }
 }

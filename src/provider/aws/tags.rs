@@ -84,7 +84,7 @@ impl Tags {
 
     /// Leaves one as it is on a resource that is there.
     #[must_use]
-    pub fn as_there(mut self, key: &str, there: &Self) -> Self {
+    pub fn left_as(mut self, key: &str, there: &Self) -> Self {
         match there.get(key) {
             Some(value) => self.0.insert(key.to_owned(), value.to_owned()),
             None => self.0.remove(key),

@@ -103,7 +103,6 @@ fn zone(described: &HostedZone) -> Zone {
 /// Whether a text is a zone's identifier: unlike a name it has no dot and is all capitals and digits.
 fn is_id(text: &str) -> bool {
     text.len() > 4
-        && text.starts_with('Z')
         && text
             .bytes()
             .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())

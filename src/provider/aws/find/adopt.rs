@@ -40,7 +40,13 @@ pub(in crate::provider::aws) async fn adopt(
             .with_remedy(format!("give an identifier that begins with `{prefix}`")));
     }
     let there = look(aws, address, id, &what).await?;
-    let Some(There { tags, beside, root }) = there else {
+    let Some(There {
+        tags,
+        beside,
+        name,
+        root,
+    }) = there
+    else {
         return Err(
             ProviderError::new(format!("{what}: it is not there")).with_remedy(format!(
                 "look for it in {}: the region is the one of the environment",
@@ -48,6 +54,13 @@ pub(in crate::provider::aws) async fn adopt(
             )),
         );
     };
+    // Under another name it would be deleted at once for one of ours.
+    if let Some(other) = name.filter(|name| *name != owner.machine_name()) {
+        return Err(
+            ProviderError::new(format!("{what}: its name is {other}, not {}", owner.machine_name()))
+                .with_remedy("leave it to others: apply imports the key under its own name"),
+        );
+    }
     if let Some(other) = tags.get(LINEAGE).filter(|other| *other != owner.lineage.as_str()) {
         let environment = tags.get(ENVIRONMENT).unwrap_or("unknown");
         return Err(ProviderError::new(format!(
@@ -74,6 +87,8 @@ struct There {
     tags: Tags,
     /// Marks that only this kind has.
     beside: Vec<(&'static str, String)>,
+    /// The name of a key pair.
+    name: Option<String>,
     /// The root disk of an instance.
     root: Option<String>,
 }
@@ -92,7 +107,10 @@ async fn look(aws: &Aws, address: &Address, id: &str, what: &str) -> Result<Opti
     let there = match address {
         Address::MachineKey => {
             let key = first!(describe_key_pairs, key_pair_ids, key_pairs, "ec2:DescribeKeyPairs");
-            key.map(|key| There::of(key.tags()))
+            key.map(|key| There {
+                name: key.key_name().map(str::to_owned),
+                ..There::of(key.tags())
+            })
         }
         Address::MachineFirewall => {
             let group = first!(

@@ -326,7 +326,7 @@ async fn tags_and_end(
     let mut wanted = machine_tags(owner, spec, shape);
     // What a machine was made from stays so: these say what it is, not what the next one shall be.
     for made in [tags::IMAGE, tags::MARKET, tags::SUBNET, tags::IPV6] {
-        wanted = wanted.as_there(made, &there);
+        wanted = wanted.left_as(made, &there);
     }
     let (set, drop) = wanted.missing(&there);
     let interfaces = machine.network_interfaces().iter();
@@ -339,7 +339,7 @@ async fn tags_and_end(
         && let Some(volume) = root.volume_id()
     {
         let there = Tags::read(root.tags());
-        let wanted = root_tags(owner, spec, shape).as_there(tags::ENCRYPTION, &there);
+        let wanted = root_tags(owner, spec, shape).left_as(tags::ENCRYPTION, &there);
         let (set, drop) = wanted.missing(&there);
         write(aws, vec![volume.to_owned()], set, drop).await?;
     }
