@@ -19,10 +19,10 @@ os.environ.update(
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from . import catalogue, dns, groups, instances, prices, tokens, volumes
+from . import catalogue, dns, groups, identity, instances, prices, tokens, volumes
 
 # They act by being imported.
-PATCHES = (catalogue, instances, volumes, groups, dns, tokens)
+PATCHES = (catalogue, identity, instances, volumes, groups, dns, tokens)
 
 
 class Application:
