@@ -265,7 +265,9 @@ async fn a_resize_grows_and_never_shrinks() {
     // A guest without a system would not answer the power button; off it is resized at once.
     lab.power_failure(&owner);
     let mut bigger = lab.spec();
-    let Shape::Local(shape) = &mut bigger.shape else { panic!() };
+    let Shape::Local(shape) = &mut bigger.shape else {
+        panic!()
+    };
     shape.cpus = 2;
     (bigger.disk_gib, bigger.volume_gib) = (2, Some(3));
     let resized = lab.local.resize(&owner, &bigger, &quiet).await.unwrap();
@@ -290,7 +292,9 @@ async fn what_is_missing_is_named() {
     assert!(error.what.starts_with("failed to find the machine"), "{error}");
 
     let mut large = lab.spec();
-    let Shape::Local(shape) = &mut large.shape else { panic!() };
+    let Shape::Local(shape) = &mut large.shape else {
+        panic!()
+    };
     shape.image = LocalImage::Path(lab.temp.path().join("large.raw"));
     let error = lab.local.create(&owner, &large, &quiet).await.unwrap_err();
     assert!(error.what.starts_with("failed to find the base image"), "{error}");

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
-use super::keyring::Keyring;
 use super::clouds::provider;
+use super::keyring::Keyring;
 use super::project::{Project, desired, hang_up, look, owner};
 use super::terminal::{color, confirm, tell};
 use super::{Failure, output};

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::Failure;
 use super::apply::waiting;
-use super::keyring::Keyring;
 use super::clouds::provider;
+use super::keyring::Keyring;
 use super::project::{Project, desired, hang_up, look};
 use super::terminal::print;
 use crate::cli;

@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::note::Say;
 use crate::names::Address;
+use crate::note::Say;
 use crate::provider::{Caller, Instance, Owner, Part, Power, Provider, ProviderError, Sight};
 use crate::remote::probe::{Probe, ProbeError};
 use crate::remote::{ConnectPolicy, Session, SessionError, Target};

@@ -45,7 +45,8 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, allowed: Allo
             parts.plan(&address, attributes, Host::Stays, plan);
         }
     }
-    let keeps_volume = wanted.contains_key(&Address::MachineVolume) && observed.parts.contains_key(&Address::MachineVolume);
+    let keeps_volume =
+        wanted.contains_key(&Address::MachineVolume) && observed.parts.contains_key(&Address::MachineVolume);
     let host = instance(desired, state, observed, allowed, keeps_volume, plan);
     let before = plan.steps.len();
     let moves = host == Host::Stays
@@ -87,7 +88,8 @@ impl Parts<'_> {
         let change = match self.observed.parts.get(address) {
             None => {
                 if settled {
-                    plan.notes.push(format!("{address} that the state knows is gone; it is made again"));
+                    plan.notes
+                        .push(format!("{address} that the state knows is gone; it is made again"));
                 }
                 Change::Create { shown: shown(&wanted) }
             }
@@ -196,7 +198,10 @@ fn instance(
     let mut facts = record.map(|record| record.facts.clone()).unwrap_or_default();
     facts.extend(observed.provider.clone());
     // A making that was cut off goes on under its own number.
-    let last = facts.get(GENERATION).and_then(|number| number.parse().ok()).unwrap_or(0);
+    let last = facts
+        .get(GENERATION)
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(0);
     let generation: u64 = if settled || last == 0 { last + 1 } else { last };
     let mut new_facts = facts.clone();
     new_facts.insert(GENERATION.into(), generation.to_string());
@@ -259,8 +264,7 @@ fn instance(
     }
 
     if !reasons.is_empty() {
-        let keeps_data =
-            keeps_volume || attributes.contains_key("volume_gib") && wanted.contains_key("volume_gib");
+        let keeps_data = keeps_volume || attributes.contains_key("volume_gib") && wanted.contains_key("volume_gib");
         // The making of this very machine was never recorded, and so nothing was ever put on it.
         let bare = record.id.is_none();
         let fate = if keeps_data {

@@ -146,7 +146,10 @@ impl State {
     /// What finds the provider that made the machine, when something was made: the facts `provider`, `region` and so on of
     /// any of its resources.
     pub fn provider(&self) -> Option<&BTreeMap<String, String>> {
-        let machine = self.resources.iter().filter(|(address, _)| address.layer() == "machine");
+        let machine = self
+            .resources
+            .iter()
+            .filter(|(address, _)| address.layer() == "machine");
         machine
             .map(|(_, record)| &record.facts)
             .find(|facts| facts.contains_key("provider"))

@@ -206,8 +206,5 @@ fn a_machine_whose_record_was_lost_is_destroyed_all_the_same() {
 fn the_new_machine_is_the_one_that_was_asked_for() {
     let (lab, _, run) = told(&STORIES[1]);
     let machine = run.world.machine.unwrap();
-    assert_eq!(
-        machine.spec.attributes(),
-        lab.desired(None).instance.spec.attributes()
-    );
+    assert_eq!(machine.spec.attributes(), lab.desired(None).instance.spec.attributes());
 }

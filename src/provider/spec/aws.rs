@@ -100,7 +100,10 @@ impl AwsShape {
             ("image".to_owned(), self.image.clone()),
             ("encryption".to_owned(), self.encryption()),
             ("metadata".to_owned(), "v2 tokens, 1 hop".to_owned()),
-            ("market".to_owned(), if self.spot { "spot" } else { "on-demand" }.to_owned()),
+            (
+                "market".to_owned(),
+                if self.spot { "spot" } else { "on-demand" }.to_owned(),
+            ),
         ]);
         let mut optional = |name: &str, value: Option<String>| {
             if let Some(value) = value {
