@@ -52,6 +52,24 @@ impl Lab {
         std::fs::write(self.environment(), text).unwrap();
     }
 
+    /// The package repository that the lab's plain image installs from, on this computer's loopback. It ends by itself
+    /// when nobody asks it for anything any more; other machines of the lab may be using it.
+    #[track_caller]
+    pub fn serve_packages(&self) {
+        self.say("tests/lab/serve-apt");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/serve-apt");
+        let output = Command::new(&script)
+            .env("PROVISION_LAB_DIR", &self.images)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap_or_else(|why| panic!("failed to run {}: {why}", script.display()));
+        assert!(
+            output.status.success(),
+            "without a package repository a plain image cannot install Docker:\n{}",
+            text(&output)
+        );
+    }
+
     pub fn environment(&self) -> PathBuf {
         self.folder.path().join(format!("environments/{}.toml", self.name))
     }

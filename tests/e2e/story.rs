@@ -25,6 +25,7 @@ pub fn tell(lab: &Lab) {
 
 /// A plain image gets Docker by user-data alone; nothing else is asked of it.
 pub fn plain(lab: &Lab) {
+    lab.serve_packages();
     lab.ok(&["apply", "plain", "--yes"]);
     assert!(lab.ok(&["apply", "plain", "--yes"]).contains("nothing to do"));
     lab.on_host("sudo docker compose version && sudo docker info --format '{{.DockerRootDir}}' | grep -x /data/docker");
