@@ -11,6 +11,7 @@ pub fn tell(lab: &Lab) {
     killed_in_the_middle(lab);
     lab.ok(&["apply", "demo", "--yes"]);
     the_page_is_served(lab);
+    what_the_client_says_of_itself_is_dropped(lab);
     only_the_edge_is_public(lab);
     a_second_apply_touches_nothing(lab);
     a_changed_route_touches_only_the_edge(lab);
@@ -80,6 +81,55 @@ fn the_row_is_there(lab: &Lab) -> bool {
     let url = lab.output("url");
     lab.curl(&["-H", "Accept: application/json", &format!("{url}/entries")])
         .contains("a row that must outlive much")
+}
+
+/// The application learns from the edge alone where a request comes from.
+fn what_the_client_says_of_itself_is_dropped(lab: &Lab) {
+    let url = lab.output("url");
+    let host = url.trim_start_matches("https://");
+    let page = format!("{url}/headers");
+    let forged = [
+        "X-Forwarded-For: 6.6.6.6",
+        "X-Forwarded-Proto: http",
+        "X-Forwarded-Host: evil.example",
+        "X-Forwarded-Port: 666",
+        "X-Real-IP: 6.6.6.6",
+        "Forwarded: for=6.6.6.6;host=evil.example;proto=http",
+        "X_Forwarded_For: 6.6.6.6",
+        "True-Client-IP: 6.6.6.6",
+        "X-Client-IP: 6.6.6.6",
+    ];
+    let mut args: Vec<&str> = forged.iter().flat_map(|header| ["-H", header]).collect();
+    args.push(&page);
+    let received: Vec<(String, String)> = serde_json::from_str(&lab.curl(&args)).unwrap();
+    let of = |name: &str| -> Vec<&str> {
+        let same = received.iter().filter(|(given, _)| given.eq_ignore_ascii_case(name));
+        same.map(|(_, value)| value.as_str()).collect()
+    };
+    assert_eq!(of("X-Forwarded-Proto"), ["https"]);
+    assert_eq!(of("X-Forwarded-Host"), [host]);
+    let client: std::net::IpAddr = of("X-Forwarded-For")[0].parse().unwrap();
+    assert_eq!(
+        of("X-Forwarded-For"),
+        [client.to_string()],
+        "one address, the one that connected"
+    );
+    assert_eq!(of("X-Real-IP"), [client.to_string()]);
+    for (name, value) in &received {
+        assert!(
+            !value.contains("6.6.6.6") && !value.contains("evil.example") && value != "666",
+            "{name}: {value}"
+        );
+    }
+    for gone in [
+        "Forwarded",
+        "X-Forwarded-Port",
+        "X_Forwarded_For",
+        "True-Client-IP",
+        "X-Client-IP",
+    ] {
+        assert!(of(gone).is_empty(), "{gone} in {received:?}");
+    }
 }
 
 fn only_the_edge_is_public(lab: &Lab) {
