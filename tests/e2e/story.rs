@@ -8,6 +8,7 @@ use super::lab::{Lab, alive, kill, until};
 
 /// The whole life of the demo.
 pub fn tell(lab: &Lab) {
+    lab.write_environment();
     killed_in_the_middle(lab);
     lab.ok(&["apply", "demo", "--yes"]);
     the_page_is_served(lab);
@@ -24,12 +25,14 @@ pub fn tell(lab: &Lab) {
     nothing_is_left(lab);
 }
 
-/// A plain image gets Docker by user-data alone; nothing else is asked of it.
+/// What `provision init` wrote applies as it is, on a plain image that gets Docker by user-data alone.
 pub fn plain(lab: &Lab) {
     lab.serve_packages();
+    lab.init();
     lab.ok(&["apply", "plain", "--yes"]);
+    assert!(lab.curl(&[&lab.output("url")]).contains("<html"), "a page");
     assert!(lab.ok(&["apply", "plain", "--yes"]).contains("nothing to do"));
-    lab.on_host("sudo docker compose version && sudo docker info --format '{{.DockerRootDir}}' | grep -x /data/docker");
+    lab.on_host("sudo docker compose version");
     lab.on_host("test -s /var/lib/provision/converged && cloud-init status | grep -q done");
     nothing_is_left(lab);
 }
@@ -144,6 +147,7 @@ fn only_the_edge_is_public(lab: &Lab) {
         !listeners.contains(":5432") && !listeners.contains(":8000"),
         "{listeners}"
     );
+    lab.on_host("sudo docker info --format '{{.DockerRootDir}}' | grep -x /data/docker");
     // The second wall stands on its own: a container that publishes a port is not reached from another interface.
     lab.on_host("sudo nft list table inet provision | grep -q 'policy drop'");
     lab.on_host("sudo iptables -S PROVISION-DOCKER | grep -q ctorigdstport");
