@@ -25,7 +25,7 @@ fn a_demo_lives_through_its_days() {
     }
 }
 
-/// An image without Docker comes up by the tool's user-data alone.
+/// What `provision init` writes applies; an image without Docker comes up by the tool's user-data alone.
 #[test]
 fn a_plain_cloud_image_comes_up_by_user_data_alone() {
     if let Some(lab) = Lab::new("plain", "debian-13.qcow2") {
