@@ -1,0 +1,44 @@
+"""double [--machines] [--authorize]: starts everything, says where it is, ends with its standard input."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from types import FrameType
+
+from . import proxy, server
+from .policy import Permissions
+
+
+def end(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+def main() -> None:
+    parse = argparse.ArgumentParser(prog="double", description=__doc__.partition(": ")[2])
+    parse.add_argument("--machines", action="store_true", help="instances are virtual machines")
+    parse.add_argument("--authorize", action="store_true", help="calls need permissions; see README.md")
+    args = parse.parse_args()
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at a terminal is for the test, whose end ends us
+
+    moto = server.start()
+    permissions = Permissions() if args.authorize else None
+    front = proxy.start(("127.0.0.1", moto.server_port), permissions)
+    endpoint = f"http://127.0.0.1:{front.server_port}"
+    ready = {
+        "endpoint": endpoint,
+        "direct": f"http://127.0.0.1:{moto.server_port}",
+        "control": f"{endpoint}/lab",
+        "access_key": permissions.access_key if permissions else "AKIAPROVISIONLAB0000",
+        "secret_key": permissions.secret_key if permissions else "provision-lab",
+        "machines": None,
+    }
+    print(json.dumps(ready), flush=True)
+    while sys.stdin.buffer.read(65536):
+        pass
+
+
+main()
