@@ -21,10 +21,23 @@ import moto.ec2.models.elastic_network_interfaces
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from . import addresses, catalogue, dns, groups, instances, prices, tokens, volumes
+from . import (
+    addresses,
+    attributes,
+    catalogue,
+    dns,
+    groups,
+    instances,
+    launching,
+    networks,
+    prices,
+    tags,
+    tokens,
+    volumes,
+)
 
 # They act by being imported.
-PATCHES = (catalogue, instances, volumes, groups, dns, tokens)
+PATCHES = (catalogue, networks, launching, instances, attributes, volumes, groups, tags, dns, tokens)
 
 
 class Application:
