@@ -41,9 +41,9 @@ install-demo:
 install-test:
 	@tests/lab/install test
 
-# The program alone: nobody who wants to see the demo waits for the tests to compile.
+# The program alone and without the clouds: nobody who wants to see the demo waits for tests and a cloud's SDK to compile.
 build:
-	@$(CARGO) build
+	@$(CARGO) build --no-default-features
 
 build-tests:
 	@$(CARGO) test --workspace --all-targets --no-run
