@@ -141,7 +141,7 @@ mod tests {
 
     fn refusal(shape: &AwsShape, zone: Option<&str>, subnets: &[Subnet]) -> String {
         let error = choose(shape, zone, subnets).unwrap_err();
-        format!("{error}\n{}", error.remedy.unwrap_or_default())
+        format!("{error}\n{}", error.remedy.as_deref().unwrap_or_default())
     }
 
     #[test]
