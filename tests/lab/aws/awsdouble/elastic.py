@@ -56,6 +56,19 @@ def associate_address(original: Any, self: Any, instance: Any = None, *args: Any
     return result
 
 
+@around(ElasticAddressBackend, "disassociate_address")
+def disassociate_address(
+    original: Any, self: Any, address: str | None = None, association_id: str | None = None
+) -> None:
+    held = self.address_by_association([association_id]) if association_id else self.address_by_ip([address])
+    interface, held[0].eni = held[0].eni, None
+    original(self, address, association_id)
+    if interface:
+        interface.public_ip = None
+        if interface.instance and interface.instance.state == "running":
+            interface.check_auto_public_ip()
+
+
 @around(ElasticAddressBackend, "release_address")
 def release_address(original: Any, self: Any, address: str | None = None, allocation_id: str | None = None) -> Any:
     held = self.address_by_allocation([allocation_id]) if allocation_id else self.address_by_ip([address])

@@ -93,6 +93,10 @@ class Addresses(DoubleCase):
         for call in (self.ec2.stop_instances, self.ec2.start_instances):
             call(InstanceIds=[two])
             self.assertEqual(self.instance(two)["PublicIpAddress"], made["PublicIp"])
+        self.ec2.disassociate_address(AssociationId=second)
+        self.assertNotIn(self.instance(two)["PublicIpAddress"], (before, made["PublicIp"]))
+        self.refused("InvalidAssociationID.NotFound", self.ec2.disassociate_address, AssociationId=second)
+        self.ec2.associate_address(**again)
         before = self.instance(one)["PublicIpAddress"]
         self.ec2.stop_instances(InstanceIds=[one])
         self.assertNotIn("PublicIpAddress", self.instance(one))
