@@ -56,7 +56,8 @@ def uuid_of(instance: str) -> str:
 
 def network(metadata: Path, forwards: set[tuple[str, str, int]]) -> str:
     """User-mode networking, with every address of the world in the machine's own network: a `guestfwd` must be in it,
-    and so must 10.0.2.2, which is this computer's loopback. No connection of a machine leaves this computer.
+    and so must 10.0.2.2, which is this computer's loopback. Connections to anywhere else are refused at once; names are asked of
+    this computer's resolver, at 10.0.2.3.
     """
     service = value(f"cmd:{shlex.quote(str(HERE / 'pipe'))} {shlex.quote(str(metadata))}")
     words = [
