@@ -133,6 +133,7 @@ impl State {
         let facts = &self.record(&Address::MachineInstance)?.facts;
         let fixed = self
             .record(&Address::MachineAddress)
+            .filter(|record| record.status != Status::Removing)
             .and_then(|record| record.facts.get("address"));
         let port = |name: &str| facts.get(name)?.parse().ok();
         Some(Endpoint {
@@ -146,7 +147,10 @@ impl State {
     /// What finds the provider that made the machine, when something was made: the facts `provider`, `region` and so on of
     /// any of its resources.
     pub fn provider(&self) -> Option<&BTreeMap<String, String>> {
-        let machine = self.resources.iter().filter(|(address, _)| address.layer() == "machine");
+        let machine = self
+            .resources
+            .iter()
+            .filter(|(address, _)| address.layer() == "machine");
         machine
             .map(|(_, record)| &record.facts)
             .find(|facts| facts.contains_key("provider"))
