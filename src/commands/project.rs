@@ -76,7 +76,10 @@ impl Project {
 
 /// Whose machine it is.
 pub fn owner(state: &State) -> Owner {
-    let ids = state.resources.iter().filter_map(|(address, record)| Some((address.clone(), record.id.clone()?)));
+    let ids = state
+        .resources
+        .iter()
+        .filter_map(|(address, record)| Some((address.clone(), record.id.clone()?)));
     Owner {
         environment: state.environment.clone(),
         lineage: state.lineage.clone(),
@@ -91,7 +94,9 @@ pub fn names(state: &State, desired: Option<&Desired>) -> BTreeSet<String> {
         _ => None,
     });
     let wanted = desired.and_then(|desired| desired.instance.spec.dns.as_ref());
-    recorded.chain(wanted.iter().flat_map(|dns| dns.names.iter().cloned())).collect()
+    recorded
+        .chain(wanted.iter().flat_map(|dns| dns.names.iter().cloned()))
+        .collect()
 }
 
 /// What shall be, from what was written and what is known.
