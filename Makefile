@@ -7,7 +7,7 @@ export PROVISION_LAB_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/provision-lab
 # A rustup that was installed a moment ago is not on the PATH of this shell yet.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help demo clean-demo test bench lint install-demo install-test build build-tests lab
+.PHONY: help demo clean-demo test bench lint install-demo install-test build build-tests lab lab-python
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -19,8 +19,9 @@ demo: install-demo ## a guestbook on PostgreSQL behind TLS, on a virtual machine
 	@echo "provision is $(PROVISION) here; \`make clean-demo\` takes the demo back"
 
 test: install-test ## everything: unit, golden, fault and end-to-end tests on real machines
-	@$(MAKE) --no-print-directory -j2 build-tests lab
+	@$(MAKE) --no-print-directory -j2 build-tests lab lab-python
 	tests/scripts/run.sh
+	tests/lab/aws/selftest
 	$(CARGO) test --workspace --all-targets
 
 clean-demo: ## take the demo back
@@ -40,9 +41,9 @@ install-demo:
 install-test:
 	@tests/lab/install test
 
-# The program alone: nobody who wants to see the demo waits for the tests to compile.
+# The program alone and without the clouds: nobody who wants to see the demo waits for tests and a cloud's SDK to compile.
 build:
-	@$(CARGO) build
+	@$(CARGO) build --no-default-features
 
 build-tests:
 	@$(CARGO) test --workspace --all-targets --no-run
@@ -52,3 +53,7 @@ lab:
 	@tests/lab/images
 	@tests/lab/containers
 	@ln -sfn "$(PROVISION_LAB_DIR)" .lab
+
+# What the doubles of clouds run on. The demo has no use for it.
+lab-python:
+	@tests/lab/python

@@ -215,14 +215,15 @@ async fn a_machine_lives_survives_a_power_failure_and_goes() {
     let taken = TcpListener::bind((made.endpoint.address, made.endpoint.http)).unwrap();
     let error = lab.local.start(&owner, &quiet).await.unwrap_err();
     let told = format!("{}\n{}", error.what, error.remedy.unwrap_or_default())
-        .replace(&std::process::id().to_string(), "PID")
-        .replace(&made.endpoint.address.to_string(), "ADDRESS")
-        .replace(&format!(":{}", made.endpoint.http), ":PORT")
-        .replace(&owner.machine_name(), "MACHINE");
-    insta::assert_snapshot!(told, @r"
-    failed to start `MACHINE` at ADDRESS:PORT: local_provider- (pid PID) listens there
-    stop it and apply again
-    ");
+        .replace(&std::process::id().to_string(), "[pid]")
+        .replace(&made.endpoint.address.to_string(), "[address]")
+        .replace(&format!(":{}", made.endpoint.http), ":[port]")
+        .replace(&owner.machine_name(), "[machine]");
+    let mut settings = insta::Settings::clone_current();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_snapshot_path("messages/snapshots");
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!("port_in_use", told));
     drop(taken);
     lab.local.start(&owner, &quiet).await.unwrap();
 
@@ -265,7 +266,9 @@ async fn a_resize_grows_and_never_shrinks() {
     // A guest without a system would not answer the power button; off it is resized at once.
     lab.power_failure(&owner);
     let mut bigger = lab.spec();
-    let Shape::Local(shape) = &mut bigger.shape else { panic!() };
+    let Shape::Local(shape) = &mut bigger.shape else {
+        panic!()
+    };
     shape.cpus = 2;
     (bigger.disk_gib, bigger.volume_gib) = (2, Some(3));
     let resized = lab.local.resize(&owner, &bigger, &quiet).await.unwrap();
@@ -290,7 +293,9 @@ async fn what_is_missing_is_named() {
     assert!(error.what.starts_with("failed to find the machine"), "{error}");
 
     let mut large = lab.spec();
-    let Shape::Local(shape) = &mut large.shape else { panic!() };
+    let Shape::Local(shape) = &mut large.shape else {
+        panic!()
+    };
     shape.image = LocalImage::Path(lab.temp.path().join("large.raw"));
     let error = lab.local.create(&owner, &large, &quiet).await.unwrap_err();
     assert!(error.what.starts_with("failed to find the base image"), "{error}");

@@ -117,14 +117,15 @@ class Refused(Exception):
 
 
 class Guestbook(http.server.BaseHTTPRequestHandler):
-    """The routes: / for people, /entries for people and programs, /healthz for the health check."""
+    """The routes: / for people, /entries for people and programs, /healthz for the health check, and /headers, which
+    shows what the edge says of a request."""
 
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "guestbook", ""
     timeout = 30  # seconds that an idle connection may hold a thread
 
     def do_GET(self):
-        self.answer({"/": self.show, "/entries": self.list, "/healthz": self.health})
+        self.answer({"/": self.show, "/entries": self.list, "/headers": self.received, "/healthz": self.health})
 
     do_HEAD = do_GET
 
@@ -150,6 +151,9 @@ class Guestbook(http.server.BaseHTTPRequestHandler):
 
     def list(self):
         self.send_json(200, entries())
+
+    def received(self):
+        self.send_json(200, [[name, value] for name, value in self.headers.items()])
 
     def health(self):
         query("SELECT 1")

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Deserialize;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{ActError, Outcome, RealWorld};
 use crate::names::Digest;
@@ -19,7 +19,10 @@ use crate::state::bundle::HOST_KEY;
 const FIRST_BOOT: Duration = Duration::from_secs(30 * 60);
 
 /// How long one look at the first boot blocks on the host, in seconds.
-const LOOK: &str = "15";
+const LOOK: &str = "10";
+
+/// How often a converge run over SSH is looked at. It writes to its log; one part of it may take minutes.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// How long a converge run over SSH may take.
 const CONVERGE: Duration = Duration::from_secs(30 * 60);
@@ -29,8 +32,21 @@ const CONVERGE: Duration = Duration::from_secs(30 * 60);
 struct FirstBoot {
     cloud_init: Option<serde_json::Value>,
     part: Option<String>,
+    said: Option<String>,
     converged: Option<String>,
     failed: Option<String>,
+}
+
+impl FirstBoot {
+    /// The part at work, and the last line of what it wrote (headings aside).
+    fn doing(&self) -> Option<String> {
+        let part = self.part.as_deref()?;
+        let said = self.said.as_deref().map(str::trim);
+        Some(match said.filter(|said| !said.is_empty() && !said.starts_with("== ")) {
+            Some(said) => format!("{part} ({said})"),
+            None => part.to_owned(),
+        })
+    }
 }
 
 impl RealWorld<'_> {
@@ -85,7 +101,18 @@ impl RealWorld<'_> {
             .named("converge")
             .within(CONVERGE);
         let on_line = |_: crate::remote::Pipe, line: &str| say(Note::Line(line.to_owned()));
-        let output = session.run_lines(&run, &on_line, say).await?;
+        let mut running = std::pin::pin!(session.run_lines(&run, &on_line, say));
+        let output = loop {
+            match timeout(LOOK_EVERY, &mut running).await {
+                Ok(output) => break output?,
+                Err(_) => {
+                    // What keeps this look from an answer, the run itself will tell.
+                    let seen = look(session, "0", "", say).await.ok();
+                    let doing = seen.and_then(|seen| seen.doing());
+                    say(Note::Waiting(doing.unwrap_or_else(|| "the converge script".to_owned())));
+                }
+            }
+        };
         if !output.success() {
             return Err(ActError::Converge {
                 reason: output.stderr_tail(),
@@ -114,13 +141,18 @@ async fn rotate(session: &Session, verb: &str, say: Say<'_>) -> Result<PublicKey
     Ok(String::from_utf8_lossy(&output.stdout).parse()?)
 }
 
+/// Where the script is, as soon as that is another part than `last`, `seconds` later at the latest.
+async fn look(session: &Session, seconds: &str, last: &str, say: Say<'_>) -> Result<FirstBoot, ActError> {
+    let command = RemoteCommand::script(Script::WAIT_FIRST_BOOT, [seconds, last]);
+    let output = session.run_ok(&command, say).await?;
+    super::stacks::answer("wait-first-boot", &output.stdout)
+}
+
 async fn wait_for_first_boot(session: &Session, say: Say<'_>) -> Result<FirstBoot, ActError> {
     let deadline = Instant::now() + FIRST_BOOT;
     let mut last = String::new();
     loop {
-        let command = RemoteCommand::script(Script::WAIT_FIRST_BOOT, [LOOK, last.as_str()]);
-        let output = session.run_ok(&command, say).await?;
-        let seen: FirstBoot = super::stacks::answer("wait-first-boot", &output.stdout)?;
+        let seen = look(session, LOOK, &last, say).await?;
         let running = seen
             .cloud_init
             .as_ref()
@@ -140,13 +172,36 @@ async fn wait_for_first_boot(session: &Session, say: Say<'_>) -> Result<FirstBoo
                 ),
             });
         }
-        last = seen.part.clone().unwrap_or_default();
-        say(Note::Waiting(match last.as_str() {
-            "" => "cloud-init".to_owned(),
-            part => format!("the first boot: {part}"),
+        say(Note::Waiting(match seen.doing() {
+            None => "cloud-init".to_owned(),
+            Some(part) => format!("the first boot: {part}"),
         }));
+        last = seen.part.unwrap_or_default();
         if last.is_empty() {
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn doing(part: Option<&str>, said: Option<&str>) -> Option<String> {
+        let answer =
+            serde_json::json!({"cloud_init": null, "part": part, "said": said, "converged": null, "failed": null});
+        serde_json::from_value::<FirstBoot>(answer).unwrap().doing()
+    }
+
+    #[test]
+    fn the_part_at_work_is_told_with_its_last_line() {
+        let said = "no package index: Failed to fetch http://mirror/ (for 7s); trying again";
+        assert_eq!(doing(Some("packages"), Some(said)), Some(format!("packages ({said})")));
+        assert_eq!(
+            doing(Some("packages"), Some("== packages")).as_deref(),
+            Some("packages")
+        );
+        assert_eq!(doing(Some("packages"), None).as_deref(), Some("packages"));
+        assert_eq!(doing(None, Some("left of a power cut")), None);
     }
 }

@@ -1,8 +1,8 @@
 //! Steps of the machine layer.
 
 use super::{ActError, Outcome, RealWorld};
-use crate::note::Say;
 use crate::names::{Address, Endpoint};
+use crate::note::Say;
 use crate::provider::{Instance, InstanceSpec, Part, Reached};
 use crate::render::Rendered;
 use crate::state::bundle::HOST_KEY;
@@ -76,7 +76,10 @@ impl RealWorld<'_> {
         let Part { id, attributes, facts } = self.provider.ensure(self.owner, address, spec, &at, say).await?;
         if *address == Address::MachineAddress {
             self.hang_up().await;
-            self.bindings.endpoint = facts.get("address").and_then(|text| text.parse().ok()).map(Endpoint::standard);
+            self.bindings.endpoint = facts
+                .get("address")
+                .and_then(|text| text.parse().ok())
+                .map(Endpoint::standard);
         }
         Ok(Outcome {
             id: Some(id),

@@ -180,7 +180,7 @@ async fn load_image(session: &Session, reference: &str, image: &ArchiveRef, say:
         return Ok(());
     }
     let load = RemoteCommand::new("docker", ["load", "--quiet"])
-        .reading(Stdin::File(image.path.clone()))
+        .reading(Stdin::Packed(image.path.clone()))
         .named(format!("send image {reference}"))
         .within(LOAD);
     session.run_ok(&load, say).await?;

@@ -24,20 +24,31 @@ pub fn shape(
 ) -> Option<AwsShape> {
     let before = findings.problems.len();
     let shape = AwsShape {
-        region: machine.region.as_ref().map(|region| {
-            word(findings, "region", region, "", "write one such as \"eu-central-1\"")
-        }),
+        region: machine
+            .region
+            .as_ref()
+            .map(|region| word(findings, "region", region, "", "write one such as \"eu-central-1\"")),
         size: size(findings, &machine.size),
         image: image(findings, &machine.image),
         static_address: machine.address == AddressKind::Static,
-        subnet: machine
-            .subnet
-            .as_ref()
-            .map(|id| word(findings, "subnet", id, "subnet-", "write its id, such as \"subnet-0123456789abcdef0\"")),
-        vpc: machine
-            .vpc
-            .as_ref()
-            .map(|id| word(findings, "vpc", id, "vpc-", "write its id, such as \"vpc-0123456789abcdef0\"")),
+        subnet: machine.subnet.as_ref().map(|id| {
+            word(
+                findings,
+                "subnet",
+                id,
+                "subnet-",
+                "write its id, such as \"subnet-0123456789abcdef0\"",
+            )
+        }),
+        vpc: machine.vpc.as_ref().map(|id| {
+            word(
+                findings,
+                "vpc",
+                id,
+                "vpc-",
+                "write its id, such as \"vpc-0123456789abcdef0\"",
+            )
+        }),
         instance_profile: machine.instance_profile.as_ref().map(|name| name.get().clone()),
         spot: machine.spot,
         ipv6: machine.ipv6,
@@ -56,7 +67,10 @@ pub fn shape(
 /// An identifier of the vendor: lower-case letters, digits and `-` behind its prefix.
 fn word(findings: &mut Findings<'_>, name: &str, text: &Spanned<String>, prefix: &str, help: &str) -> String {
     let rest = text.get().strip_prefix(prefix).unwrap_or_default();
-    let good = !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    let good = !rest.is_empty()
+        && rest
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
     if !good {
         findings.at(text.span(), format!("`{name}` cannot be `{}`", text.get()), help);
     }
@@ -66,7 +80,10 @@ fn word(findings: &mut Findings<'_>, name: &str, text: &Spanned<String>, prefix:
 fn size(findings: &mut Findings<'_>, text: &Text) -> String {
     let good = text.get().split_once('.').is_some_and(|(family, size)| {
         let plain = |part: &str| {
-            !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            !part.is_empty()
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         };
         plain(family) && plain(size)
     });
@@ -145,6 +162,15 @@ fn tags(findings: &mut Findings<'_>, tags: &BTreeMap<Spanned<String>, Text>) -> 
         .collect()
 }
 
+/// A zone's name in the form of the names in it. An identifier, which is what is written where two zones have one name, stays
+/// as it is: it has no dot, and what it holds only its provider knows.
+fn zone_name(written: &str) -> String {
+    match written.trim_end_matches('.') {
+        id if !id.contains('.') => id.to_owned(),
+        name => name.to_ascii_lowercase(),
+    }
+}
+
 /// The names that shall lead to the machine: every host of a route, and the domain.
 pub fn dns<'a>(
     findings: &mut Findings<'_>,
@@ -174,9 +200,12 @@ pub fn dns<'a>(
             "take [dns] out, or use another machine",
         );
     }
-    let zone = dns.zone.as_ref().map(|zone| (zone, zone.get().trim_end_matches('.').to_ascii_lowercase()));
+    let zone = dns.zone.as_ref().map(|zone| (zone, zone_name(zone.get())));
     if let Some((written, zone)) = &zone
-        && let Some(outside) = names.iter().find(|name| *name != zone && !name.ends_with(&format!(".{zone}")))
+        && zone.contains('.')
+        && let Some(outside) = names
+            .iter()
+            .find(|name| *name != zone && !name.ends_with(&format!(".{zone}")))
     {
         findings.at(
             written.span(),

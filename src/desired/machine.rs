@@ -40,7 +40,13 @@ pub fn spec(findings: &mut Findings<'_>, sources: &Sources, public_key: &str) ->
 }
 
 fn local(findings: &mut Findings<'_>, sources: &Sources, machine: &model::Local) -> Option<LocalShape> {
-    if let Some(ssh_from) = sources.environment.access.ssh_from.as_ref().and_then(|list| list.first()) {
+    if let Some(ssh_from) = sources
+        .environment
+        .access
+        .ssh_from
+        .as_ref()
+        .and_then(|list| list.first())
+    {
         findings.at(
             ssh_from.span(),
             "a machine on this computer has no firewall of a provider",
@@ -76,7 +82,10 @@ fn local(findings: &mut Findings<'_>, sources: &Sources, machine: &model::Local)
 fn seconds(findings: &mut Findings<'_>, text: &Spanned<String>) -> Option<u64> {
     let parsed = text.get().parse::<jiff::Span>().ok();
     let seconds = parsed
-        .and_then(|span| span.total((jiff::Unit::Second, jiff::SpanRelativeTo::days_are_24_hours())).ok())
+        .and_then(|span| {
+            span.total((jiff::Unit::Second, jiff::SpanRelativeTo::days_are_24_hours()))
+                .ok()
+        })
         .filter(|seconds| (600.0..=31_536_000.0).contains(seconds));
     if seconds.is_none() {
         findings.at(
@@ -85,11 +94,21 @@ fn seconds(findings: &mut Findings<'_>, text: &Spanned<String>) -> Option<u64> {
             "write hours or days such as \"8h\" or \"3d\", from ten minutes to a year",
         );
     }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is in the range above")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is in the range above"
+    )]
     seconds.map(|seconds| seconds as u64)
 }
 
-pub(super) fn within(findings: &mut Findings<'_>, name: &str, value: &Spanned<u32>, least: u32, most: u32) -> Option<u32> {
+pub(super) fn within(
+    findings: &mut Findings<'_>,
+    name: &str,
+    value: &Spanned<u32>,
+    least: u32,
+    most: u32,
+) -> Option<u32> {
     if (least..=most).contains(value.get()) {
         return Some(*value.get());
     }

@@ -4,6 +4,11 @@
 //! Reading calls (`observe`, `leftovers`) never write; every writing call is idempotent under its token, so that a call
 //! repeated after a crash finds what the first one made.
 
+#![cfg_attr(
+    not(feature = "aws"),
+    allow(unused_variables, unused_mut, reason = "some words are spoken to clouds only")
+)]
+
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod local;
@@ -191,6 +196,8 @@ impl Provider {
         let records = async {
             match &self.names {
                 None => Ok::<_, ProviderError>(BTreeMap::new()),
+                #[cfg(not(feature = "aws"))]
+                Some(names) => match *names {},
                 #[cfg(feature = "aws")]
                 Some(Names::Route53(route53)) => route53.observe(owner, names).await,
             }
@@ -305,6 +312,8 @@ impl Provider {
         };
         match &self.names {
             None => {}
+            #[cfg(not(feature = "aws"))]
+            Some(names) => match *names {},
             #[cfg(feature = "aws")]
             Some(Names::Route53(route53)) => {
                 let records = route53.observe(owner, names).await?;
@@ -368,7 +377,9 @@ impl Provider {
         match &self.machine {
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.adopt(owner, address, id).await,
-            Machines::Local(_) => Err(ProviderError::new(format!("failed to take over {address} {id}: the local provider makes its machines itself"))),
+            Machines::Local(_) => Err(ProviderError::new(format!(
+                "failed to take over {address} {id}: the local provider makes its machines itself"
+            ))),
         }
     }
 }

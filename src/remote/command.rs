@@ -138,6 +138,8 @@ pub enum Stdin {
     Bytes(Vec<u8>),
     /// A file of this computer, streamed; its length is read when the command starts.
     File(PathBuf),
+    /// The same, packed with gzip on the way unless it is packed already: for programs that take both.
+    Packed(PathBuf),
 }
 
 impl fmt::Debug for Stdin {
@@ -146,6 +148,7 @@ impl fmt::Debug for Stdin {
             Self::None => f.write_str("None"),
             Self::Bytes(bytes) => write!(f, "Bytes({} bytes)", bytes.len()),
             Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Packed(path) => f.debug_tuple("Packed").field(path).finish(),
         }
     }
 }

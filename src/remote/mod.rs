@@ -10,6 +10,7 @@ pub mod error;
 pub mod interactive;
 mod master;
 pub mod output;
+mod pack;
 pub mod probe;
 mod reach;
 pub mod scripts;

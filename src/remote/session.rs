@@ -229,7 +229,7 @@ impl Session {
             .args(&words)
             .stdin(match command.stdin {
                 Stdin::None => openssh::Stdio::null(),
-                Stdin::Bytes(_) | Stdin::File(_) => openssh::Stdio::piped(),
+                Stdin::Bytes(_) | Stdin::File(_) | Stdin::Packed(_) => openssh::Stdio::piped(),
             })
             .stdout(openssh::Stdio::piped())
             .stderr(openssh::Stdio::piped());

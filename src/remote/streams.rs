@@ -1,15 +1,17 @@
 //! What goes into a command and what comes out: bounded memory, whatever the host sends.
 
 use std::collections::VecDeque;
+use std::io::{self, SeekFrom};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::fs::File;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncSeekExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::Instant;
 
 use super::command::{RemoteCommand, Stdin};
 use super::error::SessionError;
+use super::pack;
 use crate::note::{Note, Say};
 
 /// More than anything of ours prints; a probe of a full host has some hundred KiB.
@@ -48,6 +50,8 @@ pub(super) enum Feed<'a> {
         path: PathBuf,
         file: File,
         length: u64,
+        /// Whether to pack it on the way.
+        pack: bool,
     },
 }
 
@@ -57,19 +61,24 @@ impl<'a> Feed<'a> {
         Ok(match &command.stdin {
             Stdin::None => Self::None,
             Stdin::Bytes(bytes) => Self::Bytes(bytes),
-            Stdin::File(path) => {
+            Stdin::File(path) | Stdin::Packed(path) => {
                 let failed = |why| SessionError::Input {
                     name: command.name.clone(),
                     path: path.clone(),
                     why,
                 };
-                let file = File::open(path).await.map_err(failed)?;
+                let mut file = File::open(path).await.map_err(failed)?;
                 let length = file.metadata().await.map_err(failed)?.len();
+                let pack = match command.stdin {
+                    Stdin::Packed(_) => !begins_packed(&mut file).await.map_err(failed)?,
+                    _ => false,
+                };
                 Self::File {
                     name: &command.name,
                     path: path.clone(),
                     file,
                     length,
+                    pack,
                 }
             }
         })
@@ -94,28 +103,50 @@ impl<'a> Feed<'a> {
                 path,
                 mut file,
                 length,
+                pack,
             } => {
+                let failed = |why| SessionError::Input {
+                    name: name.to_owned(),
+                    path: path.clone(),
+                    why,
+                };
+                // Counted in bytes of the file either way: what is packed has no length before its end.
                 let mut tell = Tell::new(length, say);
-                let mut buffer = vec![0; 64 * 1024];
-                loop {
-                    let n = file.read(&mut buffer).await.map_err(|why| SessionError::Input {
-                        name: name.to_owned(),
-                        path: path.clone(),
-                        why,
-                    })?;
-                    if n == 0 {
-                        break;
+                if pack {
+                    let mut pieces = pack::pack(file.into_std().await);
+                    while let Some(piece) = pieces.recv().await {
+                        let piece = piece.map_err(failed)?;
+                        if sink.write_all(&piece.bytes).await.is_err() {
+                            return Ok(());
+                        }
+                        tell.add(piece.of_file);
                     }
-                    if sink.write_all(&buffer[..n]).await.is_err() {
-                        return Ok(());
+                } else {
+                    let mut buffer = vec![0; 64 * 1024];
+                    loop {
+                        let n = file.read(&mut buffer).await.map_err(failed)?;
+                        if n == 0 {
+                            break;
+                        }
+                        if sink.write_all(&buffer[..n]).await.is_err() {
+                            return Ok(());
+                        }
+                        tell.add(n);
                     }
-                    tell.add(n);
                 }
             }
         }
         // Dropping the sink is the end of file.
         Ok(())
     }
+}
+
+/// Whether the file is compressed already; leaves it at its begin.
+async fn begins_packed(file: &mut File) -> io::Result<bool> {
+    let mut begin = Vec::with_capacity(pack::MAGIC);
+    file.take(pack::MAGIC as u64).read_to_end(&mut begin).await?;
+    file.seek(SeekFrom::Start(0)).await?;
+    Ok(pack::is_packed(&begin))
 }
 
 /// Reports of one transfer: now and then, and the last byte always.
@@ -302,5 +333,57 @@ mod tests {
             total: Some(1_000_000),
         };
         assert_eq!(told.lock().unwrap().last(), Some(&last));
+    }
+
+    /// What a host receives of a file, and what a person was told last.
+    async fn received(file: &[u8]) -> (Vec<u8>, Option<Note>) {
+        let temp = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(temp.path(), file).unwrap();
+        let command = RemoteCommand::new("docker", ["load"]).reading(Stdin::Packed(temp.path().to_owned()));
+        let told = Mutex::new(None);
+        let say = |note: Note| *told.lock().unwrap() = Some(note);
+        let mut sink = Vec::new();
+        let feed = Feed::open(&command).await.unwrap();
+        feed.into(Some(&mut sink), &say).await.unwrap();
+        (sink, told.into_inner().unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_file_is_packed_on_the_way_and_counted_as_what_it_is() {
+        // Longer than one piece, and neither all alike nor all different.
+        let file: Vec<u8> = (0..3_000_000_u32)
+            .map(|n| (n.wrapping_mul(2_654_435_761) >> 29) as u8)
+            .collect();
+        let (sent, told) = received(&file).await;
+        assert!(sent.len() < file.len() / 2, "{} bytes", sent.len());
+        let mut back = Vec::new();
+        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&sent[..]), &mut back).unwrap();
+        assert!(back == file);
+        let length = file.len() as u64;
+        let last = Note::Bytes {
+            done: length,
+            total: Some(length),
+        };
+        assert_eq!(told, Some(last));
+    }
+
+    #[tokio::test]
+    async fn what_is_packed_already_goes_as_it_is() {
+        for begin in [&b"\x1f\x8b\x08"[..], b"\x28\xb5\x2f\xfd", b"BZh9", b"\xfd7zXZ\0"] {
+            assert_eq!(received(begin).await.0, begin);
+        }
+        let (empty, _) = received(b"").await;
+        assert_eq!(empty[..2], [0x1f, 0x8b]);
+    }
+
+    #[tokio::test]
+    async fn a_host_that_stops_reading_is_no_error() {
+        let temp = tempfile::NamedTempFile::new().unwrap();
+        temp.as_file().set_len(200 << 20).unwrap();
+        let command = RemoteCommand::new("docker", ["load"]).reading(Stdin::Packed(temp.path().to_owned()));
+        let (ours, theirs) = tokio::io::duplex(1024);
+        drop(theirs);
+        let feed = Feed::open(&command).await.unwrap();
+        feed.into(Some(ours), &|_| {}).await.unwrap();
     }
 }

@@ -7,12 +7,16 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::cloud::Cloud;
+
 /// A project, its state and its machine; all of it goes when this goes.
 pub struct Lab {
     folder: TempDir,
     pub name: &'static str,
+    image: PathBuf,
     images: PathBuf,
     started: Instant,
+    variables: Vec<(&'static str, String)>,
 }
 
 impl Lab {
@@ -23,33 +27,79 @@ impl Lab {
             eprintln!("skipped: no {image} in {}; `make lab` builds it", images.display());
             return None;
         };
-        let folder = TempDir::with_prefix("provision-e2e-").unwrap();
-        std::fs::create_dir(folder.path().join("environments")).unwrap();
-        let lab = Self {
-            folder,
+        Some(Self {
+            folder: TempDir::with_prefix("provision-e2e-").unwrap(),
             name,
+            image,
             images,
             started: Instant::now(),
-        };
-        lab.write_environment(&image);
-        Some(lab)
+            variables: Vec::new(),
+        })
     }
 
-    fn write_environment(&self, image: &Path) {
-        let mut text = format!(
-            "[machine.local]\nimage = {image:?}\ndisk_gib = 12\nmemory_gib = 2\nacceleration = \"auto\"\n\n[data]\nvolume_gib = 4\n"
+    /// One whose machine is an instance of the lab's cloud.
+    pub fn in_cloud(name: &'static str) -> Option<(Self, Cloud)> {
+        let mut lab = Self::new(name, "debian-13-docker.qcow2")?;
+        let cloud = Cloud::start(&lab.images)?;
+        let variables = cloud.variables();
+        lab.variables = variables.map(|(name, value)| (name, value.to_owned())).into();
+        Some((lab, cloud))
+    }
+
+    /// An environment file of the demo's two stacks, with a data volume.
+    pub fn write_environment(&self) {
+        let text = format!(
+            "[machine.local]\nimage = {:?}\ndisk_gib = 12\nmemory_gib = 2\nacceleration = \"auto\"\n\n[data]\nvolume_gib = 4\n\n\
+             [stacks.postgres]\ndatabases = [\"app\"]\n\n[stacks.demo]\n\n[routes]\n\"/\" = \"web:8000\"\n\n{}",
+            self.image,
+            self.archives()
         );
-        if self.name == "demo" {
-            text.push_str("\n[stacks.postgres]\ndatabases = [\"app\"]\n\n[stacks.demo]\n\n[routes]\n\"/\" = \"web:8000\"\n\n[images]\n");
-            for (reference, file) in [
-                ("caddy:2", "caddy_2.tar"),
-                ("postgres:17", "postgres_17.tar"),
-                ("provision-demo:1", "provision-demo_1.tar"),
-            ] {
-                let _ = writeln!(text, "{reference:?} = {:?}", self.images.join(file));
-            }
-        }
+        std::fs::create_dir(self.path("environments")).unwrap();
         std::fs::write(self.environment(), text).unwrap();
+    }
+
+    /// The environment file that `provision init` writes, in an empty folder. Of its text only what lies on the internet
+    /// is another here: Debian's cloud image, and the registry that `caddy:2`, `postgres:17` and `provision-demo:1` would
+    /// be pulled from.
+    pub fn init(&self) {
+        self.ok(&["init", self.name]);
+        let path = self.environment();
+        let written = std::fs::read_to_string(&path).unwrap();
+        let image = "image = \"debian-13\" ";
+        assert_eq!(written.matches(image).count(), 1, "{written}");
+        let text = written.replace(image, &format!("image = {:?} ", self.image));
+        std::fs::write(&path, format!("{text}\n{}", self.archives())).unwrap();
+    }
+
+    /// The images of the two stacks and the edge, as archives: the lab has no registry.
+    pub fn archives(&self) -> String {
+        let mut text = "[images]\n".to_owned();
+        for (reference, file) in [
+            ("caddy:2", "caddy_2.tar"),
+            ("postgres:17", "postgres_17.tar"),
+            ("provision-demo:1", "provision-demo_1.tar"),
+        ] {
+            let _ = writeln!(text, "{reference:?} = {:?}", self.images.join(file));
+        }
+        text
+    }
+
+    /// The package repository that the lab's plain image installs from, on this computer's loopback. It ends by itself
+    /// when nobody asks it for anything any more; other machines of the lab may be using it.
+    #[track_caller]
+    pub fn serve_packages(&self) {
+        self.say("tests/lab/serve-apt");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/serve-apt");
+        let output = Command::new(&script)
+            .env("PROVISION_LAB_DIR", &self.images)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap_or_else(|why| panic!("failed to run {}: {why}", script.display()));
+        assert!(
+            output.status.success(),
+            "without a package repository a plain image cannot install Docker:\n{}",
+            text(&output)
+        );
     }
 
     pub fn environment(&self) -> PathBuf {
@@ -77,6 +127,7 @@ impl Lab {
             .env_remove("XDG_CONFIG_HOME")
             .env_remove("XDG_CACHE_HOME")
             .env_remove("XDG_STATE_HOME")
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
         command
     }
@@ -198,6 +249,12 @@ pub fn text(output: &Output) -> String {
         String::from_utf8_lossy(&output.stderr),
         String::from_utf8_lossy(&output.stdout)
     )
+}
+
+/// Whether somebody listens there and answers.
+pub fn reaches(address: &str, port: u16) -> bool {
+    let socket: std::net::SocketAddr = format!("{address}:{port}").parse().unwrap();
+    std::net::TcpStream::connect_timeout(&socket, Duration::from_secs(5)).is_ok()
 }
 
 /// Waits until `done`, at most `limit`.

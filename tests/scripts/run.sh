@@ -34,6 +34,58 @@ command -v shellcheck >/dev/null || fail 'shellcheck is not installed (apt-get i
 shellcheck "$T/rendered/converge.sh" "$T/rendered--data-volume/converge.sh" "$T/firewall.sh" "$HOST"/*.sh tests/scripts/*.sh
 ok 'shellcheck'
 
+# --- packages: the part's own functions, with a clock that jumps and nothing to wait for
+mkdir -p "$T/state"
+cat >"$T/packages.sh" <<'END'
+set -u
+die() { echo "error: $*" >&2; exit 1; }
+date() { now=$(($(cat "$STATE/clock") + 45)); echo "$now" >"$STATE/clock"; echo "$now"; }
+sleep() { :; }
+dpkg() { :; }
+END
+awk '/^# part: / { on = $3 == "packages" } on' "$T/rendered/converge.sh" >>"$T/packages.sh"
+# packages FUNCTION ARGUMENT…: output and log in "$T/state/log".
+packages() {
+  echo 0 >"$T/state/clock"; : >"$T/state/log"; rc=0
+  STATE=$T/state sh -c '. "$0"; "$@"' "$T/packages.sh" "$@" >>"$T/state/log" 2>&1 || rc=$?
+}
+tries() { grep -c 'trying again$' "$T/state/log" || true; }
+
+# The real apt, and a mirror on a port where nobody listens: `update` would end with 0.
+if command -v apt-get >/dev/null; then
+  mkdir -p "$T/apt/etc/apt/preferences.d" "$T/apt/var/lib/apt/lists/partial" "$T/apt/var/cache/apt/archives/partial"
+  : >"$T/apt/status"
+  echo 'deb [trusted=yes] http://127.0.0.1:1/ ./' >"$T/apt/etc/apt/sources.list"
+  printf 'Dir "%s/apt";\nDir::State::status "%s/apt/status";\nDir::Etc::main "/dev/null";\nDir::Etc::parts "/dev/null";\nAcquire::http::Proxy "DIRECT";\n' \
+    "$T" "$T" >"$T/apt.conf"
+  : >"$T/state/apt-gave-up"
+  APT_CONFIG=$T/apt.conf packages apt_index docker.io
+  [ "$rc" = 1 ] || fail "a mirror that does not answer: exit $rc"
+  tail -n 1 "$T/state/log" | grep -Eq '^error: the package index could not be fetched: .*http://127\.0\.0\.1:1/.* [Cc]onnect' ||
+    { cat "$T/state/log"; fail 'a mirror that does not answer is not named'; }
+  rm "$T/state/apt-gave-up"
+  ok 'a package index that cannot be fetched is named with its mirror'
+else
+  echo 'skipped  package index: there is no apt-get here'
+fi
+
+mkdir -p "$T/bin"
+printf '#!/bin/sh\n%s\nexit 100\n' 'echo "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 7 (apt-get)" >&2' >"$T/bin/apt-get"
+chmod 755 "$T/bin/apt-get"
+PATH=$T/bin:$PATH packages apt_install docker.io
+[ "$rc $(tries)" = '1 13' ] || fail "a lock that is held: exit $rc after $(tries) more tries"
+grep -q '^error: packages could not be installed: Could not get lock .* (for 630s)$' "$T/state/log" || fail "a lock that is held: $(tail -n 1 "$T/state/log")"
+PATH=$T/bin:$PATH packages apt_install docker.io
+[ "$rc $(tries)" = '1 1' ] || fail "the run after one that gave up: exit $rc after $(tries) more tries"
+rm "$T/state/apt-gave-up"
+printf '#!/bin/sh\n%s\nexit 100\n' 'echo "E: Unable to locate package docker.io" >&2' >"$T/bin/apt-get"
+PATH=$T/bin:$PATH packages apt_install docker.io
+[ "$rc $(tries)" = '1 0' ] || fail "a package that is nowhere: exit $rc after $(tries) more tries"
+printf '#!/bin/sh\n%s\n' 'case $* in *simulate*) ;; *) echo "E: Failed to fetch http://other/" >&2; exit 100 ;; esac' >"$T/bin/apt-get"
+PATH=$T/bin:$PATH packages apt_index docker.io
+[ "$rc" = 0 ] || fail "a foreign source that is down: exit $rc"
+ok 'apt is tried again for as long as that may help'
+
 # --- the probe on a machine that has nothing of ours
 if [ -w /run ]; then
   sh -s <"$HOST/probe.sh" >"$T/probe.json"

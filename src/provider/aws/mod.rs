@@ -1,5 +1,23 @@
 //! Amazon EC2.
 
+mod address;
+pub(in crate::provider) mod client;
+mod costs;
+pub(in crate::provider) mod error;
+mod find;
+mod firewall;
+mod image;
+mod instance;
+mod key;
+mod leftovers;
+mod observe;
+mod operator;
+mod own;
+mod rules;
+mod tags;
+mod volume;
+mod wait;
+
 use std::collections::BTreeMap;
 
 use super::{Caller, Costs, Found, Instance, InstanceSpec, Owner, Part, ProviderError, Sight};
@@ -18,19 +36,14 @@ pub struct Access {
 /// The AWS provider.
 #[derive(Debug, Clone)]
 pub struct Aws {
+    ec2: aws_sdk_ec2::Client,
+    config: Box<aws_config::SdkConfig>,
     region: String,
     profile: Option<String>,
+    opened: operator::Opened,
 }
 
 impl Aws {
-    /// A provider for one region, with the credentials of the ordinary chain.
-    ///
-    /// # Errors
-    /// When no region is known.
-    pub async fn connect(access: &Access) -> Result<Self, ProviderError> {
-        let _ = access;
-        Err(skeleton())
-    }
     /// What finds this provider again.
     pub fn facts(&self) -> BTreeMap<String, String> {
         let mut facts = BTreeMap::from([
@@ -43,71 +56,79 @@ impl Aws {
         facts
     }
     /// See [`super::Provider::observe`].
-    pub async fn observe(&self, _owner: &Owner) -> Result<Sight, ProviderError> {
-        Err(skeleton())
+    pub async fn observe(&self, owner: &Owner) -> Result<Sight, ProviderError> {
+        observe::observe(self, owner).await
     }
     /// See [`super::Provider::create`].
     pub async fn create(
         &self,
-        _owner: &Owner,
-        _spec: &InstanceSpec,
-        _generation: u64,
-        _say: Say<'_>,
+        owner: &Owner,
+        spec: &InstanceSpec,
+        generation: u64,
+        say: Say<'_>,
     ) -> Result<Instance, ProviderError> {
-        Err(skeleton())
+        instance::create(self, owner, spec, generation, say).await
     }
     /// See [`super::Provider::start`].
-    pub async fn start(&self, _owner: &Owner, _say: Say<'_>) -> Result<Instance, ProviderError> {
-        Err(skeleton())
+    pub async fn start(&self, owner: &Owner, say: Say<'_>) -> Result<Instance, ProviderError> {
+        instance::start(self, owner, say).await
     }
     /// See [`super::Provider::resize`].
-    pub async fn resize(&self, _owner: &Owner, _spec: &InstanceSpec, _say: Say<'_>) -> Result<Instance, ProviderError> {
-        Err(skeleton())
+    pub async fn resize(&self, owner: &Owner, spec: &InstanceSpec, say: Say<'_>) -> Result<Instance, ProviderError> {
+        instance::resize(self, owner, spec, say).await
     }
     /// See [`super::Provider::destroy`]: terminates the instance and waits for its end. The data volume is a part of its own.
-    pub async fn destroy(&self, _owner: &Owner, _say: Say<'_>) -> Result<(), ProviderError> {
-        Err(skeleton())
+    pub async fn destroy(&self, owner: &Owner, say: Say<'_>) -> Result<(), ProviderError> {
+        instance::destroy(self, owner, say).await
     }
     /// See [`super::Provider::ensure`].
     pub async fn ensure(
         &self,
-        _owner: &Owner,
-        _address: &Address,
-        _spec: &InstanceSpec,
-        _say: Say<'_>,
+        owner: &Owner,
+        address: &Address,
+        spec: &InstanceSpec,
+        say: Say<'_>,
     ) -> Result<Part, ProviderError> {
-        Err(skeleton())
+        match address {
+            Address::MachineKey => key::ensure(self, owner, spec, say).await,
+            Address::MachineFirewall => firewall::ensure(self, owner, spec, say).await,
+            Address::MachineVolume => volume::ensure(self, owner, spec, say).await,
+            Address::MachineAddress => address::ensure(self, owner, spec, say).await,
+            other => Err(super::no_such_part(other)),
+        }
     }
     /// See [`super::Provider::remove`].
-    pub async fn remove(&self, _owner: &Owner, _address: &Address, _say: Say<'_>) -> Result<(), ProviderError> {
-        Err(skeleton())
+    pub async fn remove(&self, owner: &Owner, address: &Address, say: Say<'_>) -> Result<(), ProviderError> {
+        match address {
+            Address::MachineKey => key::remove(self, owner, say).await,
+            Address::MachineFirewall => firewall::remove(self, owner, say).await,
+            Address::MachineVolume => volume::remove(self, owner, say).await,
+            Address::MachineAddress => address::remove(self, owner, say).await,
+            other => Err(super::no_such_part(other)),
+        }
     }
     /// See [`super::Provider::leftovers`].
-    pub async fn leftovers(&self, _owner: &Owner) -> Result<Vec<String>, ProviderError> {
-        Err(skeleton())
+    pub async fn leftovers(&self, owner: &Owner) -> Result<Vec<String>, ProviderError> {
+        leftovers::leftovers(self, owner).await
     }
     /// See [`super::Provider::admit`].
-    pub async fn admit(&self, _owner: &Owner, _caller: &Caller) -> Result<(), ProviderError> {
-        Err(skeleton())
+    pub async fn admit(&self, owner: &Owner, caller: &Caller) -> Result<(), ProviderError> {
+        operator::admit(self, owner, caller).await
     }
     /// See [`super::Provider::dismiss`].
-    pub async fn dismiss(&self, _owner: &Owner, _caller: &Caller) -> Result<(), ProviderError> {
-        Err(skeleton())
+    pub async fn dismiss(&self, owner: &Owner, caller: &Caller) -> Result<(), ProviderError> {
+        operator::dismiss(self, owner, caller).await
     }
     /// See [`super::Provider::costs`].
-    pub async fn costs(&self, _spec: &InstanceSpec) -> Option<Costs> {
-        None
+    pub async fn costs(&self, spec: &InstanceSpec) -> Option<Costs> {
+        costs::costs(self, spec).await
     }
     /// See [`super::Provider::find`].
     pub async fn find(&self) -> Result<Vec<Found>, ProviderError> {
-        Err(skeleton())
+        find::find(self).await
     }
     /// See [`super::Provider::adopt`].
-    pub async fn adopt(&self, _owner: &Owner, _address: &Address, _id: &str) -> Result<(), ProviderError> {
-        Err(skeleton())
+    pub async fn adopt(&self, owner: &Owner, address: &Address, id: &str) -> Result<(), ProviderError> {
+        find::adopt(self, owner, address, id).await
     }
-}
-
-fn skeleton() -> ProviderError {
-    ProviderError::new("failed: skeleton")
 }

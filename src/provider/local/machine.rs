@@ -38,7 +38,10 @@ impl Machine {
 
     /// The places of a machine by its folder.
     pub fn at(folder: PathBuf) -> Self {
-        let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = folder
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
         Self {
             kept_volume: folder.with_file_name("volumes").join(format!("{name}.qcow2")),
             folder,

@@ -154,8 +154,8 @@ static PORTS: std::sync::Mutex<()> = std::sync::Mutex::new(());
 #[cfg(test)]
 fn sample() -> (Machine, Record) {
     use super::{Acceleration, LocalImage, LocalShape};
-    use record::{LocalSpec, Only};
     use crate::names::Lineage;
+    use record::{LocalSpec, Only};
     let owner = Owner {
         environment: "demo".parse().unwrap(),
         lineage: Lineage::from_bytes([0; 16]),

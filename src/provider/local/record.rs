@@ -74,15 +74,22 @@ pub fn all(dirs: &Dirs) -> Result<Vec<Found>, ProviderError> {
         }
     };
     let mut found = Vec::new();
-    for entry in entries.flatten().filter(|entry| entry.path().join("machine.json").is_file()) {
+    for entry in entries
+        .flatten()
+        .filter(|entry| entry.path().join("machine.json").is_file())
+    {
         let machine = Machine::at(entry.path());
-        let Some(record) = Record::read(&machine)? else { continue };
+        let Some(record) = Record::read(&machine)? else {
+            continue;
+        };
         found.push(Found {
             address: Address::MachineInstance,
             id: record.name,
             environment: record.environment,
             lineage: record.lineage,
-            created: i64::try_from(record.generation).ok().and_then(|made| Timestamp::from_second(made).ok()),
+            created: i64::try_from(record.generation)
+                .ok()
+                .and_then(|made| Timestamp::from_second(made).ok()),
             expires: None,
             monthly: None,
         });

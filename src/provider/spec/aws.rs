@@ -100,7 +100,10 @@ impl AwsShape {
             ("image".to_owned(), self.image.clone()),
             ("encryption".to_owned(), self.encryption()),
             ("metadata".to_owned(), "v2 tokens, 1 hop".to_owned()),
-            ("market".to_owned(), if self.spot { "spot" } else { "on-demand" }.to_owned()),
+            (
+                "market".to_owned(),
+                if self.spot { "spot" } else { "on-demand" }.to_owned(),
+            ),
         ]);
         let mut optional = |name: &str, value: Option<String>| {
             if let Some(value) = value {
@@ -121,7 +124,7 @@ impl AwsShape {
                 .to_owned()
             }),
         );
-        optional("ttl", spec.ttl_seconds.map(|seconds| format!("{seconds} s")));
+        optional("ttl", spec.ttl_seconds.map(shown_time));
         optional("tags", self.shown_tags());
         attributes
     }
@@ -171,6 +174,16 @@ impl AwsShape {
     fn shown_tags(&self) -> Option<String> {
         let tags: Vec<String> = self.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
         (!tags.is_empty()).then(|| tags.join(", "))
+    }
+}
+
+/// A time as it is written.
+fn shown_time(seconds: u64) -> String {
+    match seconds {
+        days if days % 86_400 == 0 => format!("{}d", days / 86_400),
+        hours if hours % 3600 == 0 => format!("{}h", hours / 3600),
+        minutes if minutes % 60 == 0 => format!("{}m", minutes / 60),
+        seconds => format!("{seconds}s"),
     }
 }
 

@@ -2,8 +2,9 @@
 # wait-first-boot.sh: waits at most SECONDS (20 at most) for the first boot to get on, and says where it is.
 # usage: sudo sh -s -- SECONDS [LAST_PART] <wait-first-boot.sh
 # Returns at once when the part at work is another than LAST_PART ("" for none), when the host has
-# converged or failed, or when cloud-init ended. stdout: {"cloud_init":…,"part":…,"converged":…,"failed":…};
-# `part` is null when nobody works on it, also after a power cut in the middle.
+# converged or failed, or when cloud-init ended. stdout:
+# {"cloud_init":…,"part":…,"said":…,"converged":…,"failed":…}; `part` is null when nobody works on it, also after a
+# power cut in the middle; `said` is the last line that the part wrote.
 set -u
 export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 VAR=/var/lib/provision
@@ -42,8 +43,10 @@ main() {
       [ -e /run/cloud-init/result.json ] || [ "$(date +%s)" -ge "$end" ]; then break; fi
     sleep 0.5
   done
-  printf '{"cloud_init":%s,"part":%s,"converged":%s,"failed":%s}\n' \
-    "$(cloud_init)" "$(string "$part")" "$(string "$converged")" "$(string "$failed")"
+  said=
+  [ -z "$part" ] || said=$(tail -n 1 "$VAR/converge/log" 2>/dev/null | cut -c 1-200)
+  printf '{"cloud_init":%s,"part":%s,"said":%s,"converged":%s,"failed":%s}\n' \
+    "$(cloud_init)" "$(string "$part")" "$(string "$said")" "$(string "$converged")" "$(string "$failed")"
 }
 
 main "$@"

@@ -1,0 +1,1 @@
+"""What the double promises, checked with boto3."""
