@@ -101,7 +101,7 @@ pub struct Name {
 pub struct Init {
     /// The new environment's name.
     pub name: EnvironmentName,
-    /// Where its machine is made.
+    /// Where its machine is made: `local` or `aws`.
     #[arg(long, default_value = "local")]
     pub provider: String,
 }

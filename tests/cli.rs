@@ -85,13 +85,15 @@ fn check(program: &str, args: &[&str], folder: &Path) {
 
 #[test]
 fn what_init_writes_is_valid_and_renders() {
-    let project = Project::empty();
-    done(&project, &["init", "demo"]);
-    assert_eq!(
-        project.run(&["validate", "demo"]),
-        "exit code 0\n--- stderr\ndemo is valid: 2 stacks, 1 route\n"
-    );
-    assert!(rendered(&project, "out").contains_key(Path::new("cloud-init/user-data")));
+    for provider in ["local", "aws"] {
+        let project = Project::empty();
+        done(&project, &["init", "demo", "--provider", provider]);
+        assert_eq!(
+            project.run(&["validate", "demo"]),
+            "exit code 0\n--- stderr\ndemo is valid: 2 stacks, 1 route\n"
+        );
+        assert!(rendered(&project, "out").contains_key(Path::new("cloud-init/user-data")));
+    }
 }
 
 #[test]
@@ -102,6 +104,11 @@ fn the_examples_are_valid() {
     let (demo, _) = demo.rsplit_once("[images]").unwrap();
     project.write("environments/demo.toml", demo);
     done(&project, &["validate", "demo"]);
+    project.write(
+        "environments/prod-aws.toml",
+        include_str!("../environments/prod-aws.toml"),
+    );
+    done(&project, &["validate", "prod-aws"]);
 }
 
 #[test]
@@ -219,10 +226,12 @@ fn the_guide_names_every_key() {
     let mut keys = Vec::new();
     let tables = [
         ("", &schema),
+        ("machine.aws.", &schema["$defs"]["Aws"]),
         ("machine.local.", &schema["$defs"]["Local"]),
         ("machine.local.boot.", &schema["$defs"]["Boot"]),
         ("data.", &schema["$defs"]["Data"]),
         ("access.", &schema["$defs"]["Access"]),
+        ("dns.", &schema["$defs"]["Dns"]),
         ("tls.", &schema["$defs"]["Tls"]),
         ("stacks.NAME.", &schema["$defs"]["Stack"]),
     ];

@@ -10,6 +10,8 @@
 #[path = "messages/project.rs"]
 mod project;
 
+#[path = "messages/aws.rs"]
+mod aws;
 #[path = "messages/machine.rs"]
 mod machine;
 #[path = "messages/secrets.rs"]

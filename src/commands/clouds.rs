@@ -1,10 +1,9 @@
 //! Which provider: what the environment's file names, or what the state knows when the file is gone.
 
-use std::collections::BTreeMap;
-
 use super::Failure;
 use super::terminal::tell;
 use crate::environment::model::{DnsProvider, Environment, Machine};
+use crate::names::Address;
 use crate::provider::{Machines, Names, Provider, local};
 use crate::state::State;
 
@@ -33,31 +32,35 @@ pub async fn provider(environment: &Environment, state: &State) -> Result<Provid
             profile: aws.profile.as_ref().map(|profile| profile.get().clone()),
         },
     };
-    if let Some(facts) = state.provider() {
-        let moved = |what: &str, old: &str, new: &str| {
-            Failure::input(
-                format!("`{}` lives at {what} {old}, and its file says {new}", state.environment),
-                format!(
-                    "an environment does not move: write {old} again, or `provision destroy {}` first",
-                    state.environment
-                ),
-            )
-        };
-        let known = |name: &str| facts.get(name).cloned();
-        if let Some(old) = known("provider").filter(|old| *old != place.provider) {
-            return Err(moved("the provider", &old, place.provider));
-        }
-        match (known("region"), &place.region) {
-            (Some(old), Some(new)) if old != *new => return Err(moved("the region", &old, new)),
-            (old, None) => place.region = old,
-            _ => {}
-        }
+    let moved = |what: &str, old: &str, new: &str| {
+        Failure::input(
+            format!("`{}` lives at {what} {old}, and its file says {new}", state.environment),
+            format!(
+                "an environment does not move: write {old} again, or `provision destroy {}` first",
+                state.environment
+            ),
+        )
+    };
+    if let Some(old) = known(state, "provider").filter(|old| *old != place.provider) {
+        return Err(moved("the provider", &old, place.provider));
+    }
+    match (known(state, "region"), &place.region) {
+        (Some(old), Some(new)) if old != *new => return Err(moved("the region", &old, new)),
+        (old, None) => place.region = old,
+        _ => {}
     }
     let names = environment.dns.as_ref().map(|dns| {
         let DnsProvider::Route53 = dns.provider;
         dns.zone.as_ref().map(|zone| zone.get().clone())
     });
     connect(&place, names).await
+}
+
+/// What the state knows of the provider: told when something was made; states of the first builds have it as attributes only.
+fn known(state: &State, name: &str) -> Option<String> {
+    let machine = || Some(&state.record(&Address::MachineInstance)?.attributes);
+    let found = state.provider().or_else(machine)?;
+    found.get(name).cloned()
 }
 
 /// The provider that made what the state knows, for the way back: it must be found when the file is gone.
@@ -68,20 +71,15 @@ pub async fn provider_of(environment: Option<&Environment>, state: &State) -> Re
     if let Some(environment) = environment {
         return provider(environment, state).await;
     }
-    let none = BTreeMap::new();
-    let facts = state.provider().unwrap_or(&none);
     let place = Place {
-        provider: match facts.get("provider").map(String::as_str) {
+        provider: match known(state, "provider").as_deref() {
             Some("aws") => "aws",
             _ => "local",
         },
-        region: facts.get("region").cloned(),
-        profile: facts.get("profile").cloned(),
+        region: known(state, "region"),
+        profile: known(state, "profile"),
     };
-    let has_names = state
-        .resources
-        .keys()
-        .any(|address| matches!(address, crate::names::Address::Dns(_)));
+    let has_names = state.resources.keys().any(|address| matches!(address, Address::Dns(_)));
     if has_names {
         tell("note: the environment's file is gone; its names are looked for in all zones");
     }

@@ -15,7 +15,7 @@ pub fn run(directory: &Path, args: &cli::Init) -> Result<(), Failure> {
         args.provider
             .parse()
             .map_err(|error: crate::environment::template::UnknownProvider| {
-                Failure::input(error.to_string(), "use --provider local")
+                Failure::input(error.to_string(), "use --provider local or --provider aws")
             })?;
     let start = std::path::absolute(directory)
         .map_err(|why| Failure::other(format!("failed to find {}", directory.display()), why))?;

@@ -10,19 +10,22 @@ use crate::names::EnvironmentName;
 /// The providers that a machine can come from, by the name of their table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Provider {
+    /// `[machine.aws]`
+    Aws,
     /// `[machine.local]`
     Local,
 }
 
 /// A name that is no provider's.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
-#[error("`{0}` is not a provider: there is local")]
+#[error("`{0}` is not a provider: there are aws and local")]
 pub struct UnknownProvider(String);
 
 impl FromStr for Provider {
     type Err = UnknownProvider;
     fn from_str(text: &str) -> Result<Self, UnknownProvider> {
         match text {
+            "aws" => Ok(Self::Aws),
             "local" => Ok(Self::Local),
             other => Err(UnknownProvider(other.to_owned())),
         }
@@ -32,6 +35,7 @@ impl FromStr for Provider {
 impl fmt::Display for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Aws => "aws",
             Self::Local => "local",
         })
     }
@@ -40,11 +44,12 @@ impl fmt::Display for Provider {
 /// The text of a new environment's file.
 pub fn template(name: &EnvironmentName, provider: Provider) -> String {
     let machine = match provider {
+        Provider::Aws => include_str!("template/aws.toml"),
         Provider::Local => include_str!("template/local.toml"),
     };
     include_str!("template/environment.toml")
-        .replace("@name@", name.as_str())
         .replace("@machine@\n", machine)
+        .replace("@name@", name.as_str())
 }
 
 #[cfg(test)]
@@ -54,12 +59,14 @@ mod tests {
     use crate::environment::diagnostic::Source;
     use crate::environment::schema::schema;
 
-    fn demo() -> String {
-        template(&"demo".parse().unwrap(), Provider::Local)
+    const PROVIDERS: [Provider; 2] = [Provider::Aws, Provider::Local];
+
+    fn demo(provider: Provider) -> String {
+        template(&"demo".parse().unwrap(), provider)
     }
 
     /// The file with every commented setting switched on.
-    fn uncommented() -> String {
+    fn uncommented(provider: Provider) -> String {
         let line = |line: &str| {
             line.strip_prefix("#: ")
                 .or(line.strip_prefix("#:"))
@@ -67,43 +74,57 @@ mod tests {
                 .to_owned()
                 + "\n"
         };
-        demo().lines().map(line).collect()
+        demo(provider).lines().map(line).collect()
     }
 
     #[test]
     fn the_template_has_no_problems() {
-        let environment = decode(&Source::new("environments/demo.toml", demo())).unwrap();
-        let stacks: Vec<&String> = environment.stacks.keys().map(|key| key.get()).collect();
-        assert_eq!(stacks, ["demo", "postgres"]);
-        let routes: Vec<_> = environment
-            .routes
-            .iter()
-            .map(|(key, to)| (key.get().as_str(), to.get().as_str()))
-            .collect();
-        assert_eq!(routes, [("/", "web:8000")]);
+        for provider in PROVIDERS {
+            let environment = decode(&Source::new("environments/demo.toml", demo(provider))).unwrap();
+            let stacks: Vec<&String> = environment.stacks.keys().map(|key| key.get()).collect();
+            assert_eq!(stacks, ["demo", "postgres"]);
+            let routes: Vec<_> = environment
+                .routes
+                .iter()
+                .map(|(key, to)| (key.get().as_str(), to.get().as_str()))
+                .collect();
+            assert_eq!(routes, [("/", "web:8000")]);
+        }
     }
 
     #[test]
     fn what_it_comments_out_has_no_problems_either() {
-        let source = Source::new("environments/demo.toml", uncommented());
-        if let Err(problems) = decode(&source) {
-            panic!("{}", problems.render(false, 120));
+        for provider in PROVIDERS {
+            let source = Source::new("environments/demo.toml", uncommented(provider));
+            if let Err(problems) = decode(&source) {
+                panic!("{}", problems.render(false, 120));
+            }
         }
     }
 
     #[test]
     fn every_key_of_the_file_is_in_it() {
-        let text = uncommented();
-        let table: toml::Table = toml::from_str(&text).unwrap();
         let schema = schema();
-        for key in schema["properties"].as_object().unwrap().keys() {
-            assert!(table.contains_key(key), "`{key}` is not mentioned");
-        }
-        for key in schema["$defs"]["Local"]["properties"].as_object().unwrap().keys() {
-            assert!(
-                table["machine"]["local"].get(key).is_some(),
-                "`machine.local.{key}` is not mentioned"
-            );
+        for (provider, definition) in [(Provider::Aws, "Aws"), (Provider::Local, "Local")] {
+            let table: toml::Table = toml::from_str(&uncommented(provider)).unwrap();
+            let keys = |value: &serde_json::Value| -> Vec<String> {
+                value["properties"].as_object().unwrap().keys().cloned().collect()
+            };
+            for key in keys(&schema) {
+                assert!(table.contains_key(&key), "`{key}` is not mentioned");
+            }
+            for (name, definition) in [("access", "Access"), ("dns", "Dns")] {
+                for key in keys(&schema["$defs"][definition]) {
+                    assert!(table[name].get(&key).is_some(), "`{name}.{key}` is not mentioned");
+                }
+            }
+            for key in keys(&schema["$defs"][definition]) {
+                let machine = &table["machine"][provider.to_string()];
+                assert!(
+                    machine.get(&key).is_some(),
+                    "`machine.{provider}.{key}` is not mentioned"
+                );
+            }
         }
     }
 }

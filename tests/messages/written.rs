@@ -22,7 +22,7 @@ told! {
     misspelt_table: demo("\n[route]\n\"/x\" = \"web:1\"\n"), ["validate", "demo"];
     wrong_type: Project::new(&DEMO.replace("image = \"base.qcow2\"", "cpus = \"two\"\nmemory_gib = -1")), ["validate", "demo"];
     no_machine: Project::new("[stacks.web]\npath = \"../web\"\n"), ["validate", "demo"];
-    unknown_provider: Project::new(&DEMO.replace("machine.local", "machine.aws")), ["validate", "demo"];
+    unknown_provider: Project::new(&DEMO.replace("machine.local", "machine.azure")), ["validate", "demo"];
     unknown_stack: demo("\n[stacks.postgrse]\n"), ["validate", "demo"];
     stack_folder_missing: Project::new(&DEMO.replace("../web", "../wbe")), ["validate", "demo"];
     unknown_parameter: demo("\n[stacks.postgres]\ndatabase = [\"app\"]\n"), ["validate", "demo"];
@@ -60,5 +60,5 @@ told! {
         project
     }, ["validate", "demo"];
     init_over_a_file: Project::new(DEMO), ["init", "demo"];
-    init_with_another_provider: Project::empty(), ["init", "demo", "--provider", "aws"];
+    init_with_another_provider: Project::empty(), ["init", "demo", "--provider", "azure"];
 }
