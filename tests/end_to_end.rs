@@ -10,6 +10,11 @@
     reason = "a test may fail loudly and tell its story"
 )]
 
+#[cfg(feature = "aws")]
+#[path = "e2e/aws.rs"]
+mod aws;
+#[path = "e2e/cloud.rs"]
+mod cloud;
 #[path = "e2e/lab.rs"]
 mod lab;
 #[path = "e2e/story.rs"]
@@ -30,5 +35,14 @@ fn a_demo_lives_through_its_days() {
 fn a_plain_cloud_image_comes_up_by_user_data_alone() {
     if let Some(lab) = Lab::new("plain", "debian-13.qcow2") {
         story::plain(&lab);
+    }
+}
+
+/// The same on EC2, as the lab's double has it: instances are virtual machines, volumes are disks, addresses move.
+#[cfg(feature = "aws")]
+#[test]
+fn an_instance_in_the_cloud_lives_through_its_days() {
+    if let Some((lab, cloud)) = Lab::in_cloud("cloud") {
+        aws::tell(&lab, &cloud);
     }
 }

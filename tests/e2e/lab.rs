@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::cloud::Cloud;
+
 /// A project, its state and its machine; all of it goes when this goes.
 pub struct Lab {
     folder: TempDir,
@@ -14,6 +16,7 @@ pub struct Lab {
     image: PathBuf,
     images: PathBuf,
     started: Instant,
+    variables: Vec<(&'static str, String)>,
 }
 
 impl Lab {
@@ -30,7 +33,17 @@ impl Lab {
             image,
             images,
             started: Instant::now(),
+            variables: Vec::new(),
         })
+    }
+
+    /// One whose machine is an instance of the lab's cloud.
+    pub fn in_cloud(name: &'static str) -> Option<(Self, Cloud)> {
+        let mut lab = Self::new(name, "debian-13-docker.qcow2")?;
+        let cloud = Cloud::start(&lab.images)?;
+        let variables = cloud.variables();
+        lab.variables = variables.map(|(name, value)| (name, value.to_owned())).into();
+        Some((lab, cloud))
     }
 
     /// An environment file of the demo's two stacks, with a data volume.
@@ -59,7 +72,7 @@ impl Lab {
     }
 
     /// The images of the two stacks and the edge, as archives: the lab has no registry.
-    fn archives(&self) -> String {
+    pub fn archives(&self) -> String {
         let mut text = "[images]\n".to_owned();
         for (reference, file) in [
             ("caddy:2", "caddy_2.tar"),
@@ -114,6 +127,7 @@ impl Lab {
             .env_remove("XDG_CONFIG_HOME")
             .env_remove("XDG_CACHE_HOME")
             .env_remove("XDG_STATE_HOME")
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
         command
     }
@@ -235,6 +249,12 @@ pub fn text(output: &Output) -> String {
         String::from_utf8_lossy(&output.stderr),
         String::from_utf8_lossy(&output.stdout)
     )
+}
+
+/// Whether somebody listens there and answers.
+pub fn reaches(address: &str, port: u16) -> bool {
+    let socket: std::net::SocketAddr = format!("{address}:{port}").parse().unwrap();
+    std::net::TcpStream::connect_timeout(&socket, Duration::from_secs(5)).is_ok()
 }
 
 /// Waits until `done`, at most `limit`.

@@ -1,10 +1,9 @@
 //! What happens to an environment, in order.
 
 use std::io::{BufRead as _, BufReader};
-use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use super::lab::{Lab, alive, kill, until};
+use super::lab::{Lab, alive, kill, reaches, until};
 
 /// The whole life of the demo.
 pub fn tell(lab: &Lab) {
@@ -69,7 +68,7 @@ fn killed_in_the_middle(lab: &Lab) {
     );
 }
 
-fn the_page_is_served(lab: &Lab) {
+pub fn the_page_is_served(lab: &Lab) {
     let url = lab.output("url");
     assert!(lab.curl(&[&url]).contains("<html"), "a page");
     lab.curl(&[
@@ -80,7 +79,7 @@ fn the_page_is_served(lab: &Lab) {
     assert!(the_row_is_there(lab));
 }
 
-fn the_row_is_there(lab: &Lab) -> bool {
+pub fn the_row_is_there(lab: &Lab) -> bool {
     let url = lab.output("url");
     lab.curl(&["-H", "Accept: application/json", &format!("{url}/entries")])
         .contains("a row that must outlive much")
@@ -135,12 +134,10 @@ fn what_the_client_says_of_itself_is_dropped(lab: &Lab) {
     }
 }
 
-fn only_the_edge_is_public(lab: &Lab) {
+pub fn only_the_edge_is_public(lab: &Lab) {
     let address = lab.output("address");
     for (port, open) in [(443, true), (5432, false), (8000, false), (2019, false)] {
-        let socket: SocketAddr = format!("{address}:{port}").parse().unwrap();
-        let answer = TcpStream::connect_timeout(&socket, Duration::from_secs(5));
-        assert_eq!(answer.is_ok(), open, "port {port} at {address}");
+        assert_eq!(reaches(&address, port), open, "port {port} at {address}");
     }
     let listeners = lab.on_host("sudo ss -Hltn");
     assert!(
@@ -169,14 +166,14 @@ fn of<'a>(containers: &'a [String], name: &str) -> Vec<&'a String> {
         .collect()
 }
 
-fn a_second_apply_touches_nothing(lab: &Lab) {
+pub fn a_second_apply_touches_nothing(lab: &Lab) {
     let before = containers(lab);
     let serial = lab.state()["serial"].clone();
-    assert!(lab.ok(&["apply", "demo", "--yes"]).contains("nothing to do"));
+    assert!(lab.ok(&["apply", lab.name, "--yes"]).contains("nothing to do"));
     assert_eq!(containers(lab), before);
     assert_eq!(lab.state()["serial"], serial, "a no-op writes no state");
-    assert!(lab.ok(&["status", "demo"]).contains("healthy"));
-    lab.ok(&["plan", "demo", "--detailed-exitcode"]);
+    assert!(lab.ok(&["status", lab.name]).contains("healthy"));
+    lab.ok(&["plan", lab.name, "--detailed-exitcode"]);
 }
 
 fn a_changed_route_touches_only_the_edge(lab: &Lab) {
@@ -186,20 +183,20 @@ fn a_changed_route_touches_only_the_edge(lab: &Lab) {
         "\"/\" = \"web:8000\"",
         "\"/\" = \"web:8000\"\n\"/entries*\" = \"web:8000\"",
     );
-    let plan = lab.fails(2, &["plan", "demo", "--detailed-exitcode"]);
+    let plan = lab.fails(2, &["plan", lab.name, "--detailed-exitcode"]);
     assert!(plan.contains("~ edge.caddy") && !plan.contains("stack."), "{plan}");
-    lab.ok(&["apply", "demo", "--yes"]);
+    lab.ok(&["apply", lab.name, "--yes"]);
     // Caddy itself is reloaded, not restarted.
     assert_eq!(containers(lab), before);
     assert!(the_row_is_there(lab));
-    assert!(lab.ok(&["apply", "demo", "--yes"]).contains("nothing to do"));
+    assert!(lab.ok(&["apply", lab.name, "--yes"]).contains("nothing to do"));
 }
 
 fn a_changed_compose_file_touches_only_its_stack(lab: &Lab) {
     let before = containers(lab);
     own_demo(lab);
     edit_compose(lab, "mem_limit: 256m", "mem_limit: 300m");
-    let plan = lab.fails(2, &["plan", "demo", "--detailed-exitcode"]);
+    let plan = lab.fails(2, &["plan", lab.name, "--detailed-exitcode"]);
     assert!(
         plan.contains("~ stack.demo") && plan.contains("+     mem_limit: 300m"),
         "{plan}"
@@ -208,32 +205,32 @@ fn a_changed_compose_file_touches_only_its_stack(lab: &Lab) {
         !plan.contains("stack.postgres") && !plan.contains("edge.caddy"),
         "{plan}"
     );
-    lab.ok(&["apply", "demo", "--yes"]);
+    lab.ok(&["apply", lab.name, "--yes"]);
     let after = containers(lab);
     for untouched in ["postgres", "edge"] {
         assert_eq!(of(&after, untouched), of(&before, untouched));
     }
     assert_ne!(of(&after, "demo"), of(&before, "demo"));
     assert!(the_row_is_there(lab));
-    assert!(lab.ok(&["apply", "demo", "--yes"]).contains("nothing to do"));
+    assert!(lab.ok(&["apply", lab.name, "--yes"]).contains("nothing to do"));
 }
 
-fn drift_is_seen_and_repaired(lab: &Lab) {
+pub fn drift_is_seen_and_repaired(lab: &Lab) {
     let before = containers(lab);
     lab.on_host(
         "sudo docker stop demo-web-1 && echo '# by hand' | sudo tee -a /opt/provision/stacks/edge/config/Caddyfile",
     );
     lab.on_host("sudo nft delete table inet provision");
-    let plan = lab.fails(2, &["plan", "demo", "--detailed-exitcode"]);
+    let plan = lab.fails(2, &["plan", lab.name, "--detailed-exitcode"]);
     for drift in ["service web (drift)", "config/Caddyfile (drift)", "firewall (drift)"] {
         assert!(plan.contains(drift), "{drift} in\n{plan}");
     }
     assert!(!plan.contains("stack.postgres"), "{plan}");
-    lab.ok(&["apply", "demo", "--yes"]);
+    lab.ok(&["apply", lab.name, "--yes"]);
     assert_eq!(of(&containers(lab), "postgres"), of(&before, "postgres"));
     lab.on_host("sudo nft list table inet provision | grep -q 'policy drop'");
     assert!(the_row_is_there(lab));
-    assert!(lab.ok(&["apply", "demo", "--yes"]).contains("nothing to do"));
+    assert!(lab.ok(&["apply", lab.name, "--yes"]).contains("nothing to do"));
 }
 
 fn an_unhealthy_release_is_rolled_back(lab: &Lab) {
@@ -331,7 +328,7 @@ fn nothing_is_left(lab: &Lab) {
     assert_eq!(std::fs::read_dir(kept).unwrap().count(), 1, "a backup of the state");
 }
 
-fn edit(lab: &Lab, from: &str, to: &str) {
+pub fn edit(lab: &Lab, from: &str, to: &str) {
     replace(&lab.environment(), from, to);
 }
 

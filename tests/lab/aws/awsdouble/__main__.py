@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import pathlib
 import signal
 import sys
 from types import FrameType
 
-from . import proxy, server
+from . import addresses, proxy, server
+from .machines import hooks
 from .policy import Permissions
 
 
@@ -20,12 +23,30 @@ def main() -> None:
     parse = argparse.ArgumentParser(prog="double", description=__doc__.partition(": ")[2])
     parse.add_argument("--machines", action="store_true", help="instances are virtual machines")
     parse.add_argument("--authorize", action="store_true", help="calls need permissions; see README.md")
+    image = addresses.lab_folder() / "debian-13-docker.qcow2"
+    parse.add_argument("--image", type=pathlib.Path, default=image, help="what they boot (%(default)s)")
     args = parse.parse_args()
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at a terminal is for the test, whose end ends us
 
+    machines = None
+    if args.machines:
+        machines = hooks.Machines(args.image)
+        hooks.install(machines)
+    try:
+        serve(args.authorize, machines)
+    finally:
+        if machines:
+            machines.close()
+        sys.stdout.flush()
+        # Threads may be in the middle of a call; nobody waits for its answer.
+        os._exit(0)
+
+
+def serve(authorize: bool, machines: hooks.Machines | None) -> None:
+    """Until the end of standard input."""
     moto = server.start()
-    permissions = Permissions() if args.authorize else None
+    permissions = Permissions() if authorize else None
     front = proxy.start(("127.0.0.1", moto.server_port), permissions)
     endpoint = f"http://127.0.0.1:{front.server_port}"
     ready = {
@@ -34,7 +55,7 @@ def main() -> None:
         "control": f"{endpoint}/lab",
         "access_key": permissions.access_key if permissions else "AKIAPROVISIONLAB0000",
         "secret_key": permissions.secret_key if permissions else "provision-lab",
-        "machines": None,
+        "machines": str(machines.folder) if machines else None,
     }
     print(json.dumps(ready), flush=True)
     while sys.stdin.buffer.read(65536):

@@ -44,8 +44,6 @@ MAKES = {
     "CreateKeyPair": ("key-pair",),
     "CreateSnapshot": ("snapshot",),
     "CreateImage": ("image", "snapshot"),
-    "AuthorizeSecurityGroupIngress": ("security-group-rule",),
-    "AuthorizeSecurityGroupEgress": ("security-group-rule",),
 }
 
 

@@ -223,13 +223,13 @@ class Connection(http.server.BaseHTTPRequestHandler):
     def change_account(self, document: Any) -> None:
         from moto.ec2.models import ec2_backends
 
-        from .instances import networks
+        from .networks import align
 
         if not isinstance(document, dict):
             raise ValueError("the account's switches are an object")
         THE.set(document)
         for backend in list(ec2_backends[ACCOUNT].values()):
-            networks(backend)
+            align(backend)
 
 
 def error_code(answer: Answer) -> str | None:

@@ -16,13 +16,28 @@ os.environ.update(
     MOTO_EC2_LOAD_DEFAULT_AMIS="false",
 )
 
+import moto.ec2.models.elastic_ip_addresses
+import moto.ec2.models.elastic_network_interfaces
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from . import catalogue, dns, groups, instances, prices, tokens, volumes
+from . import (
+    addresses,
+    attributes,
+    catalogue,
+    dns,
+    groups,
+    instances,
+    launching,
+    networks,
+    prices,
+    tags,
+    tokens,
+    volumes,
+)
 
 # They act by being imported.
-PATCHES = (catalogue, instances, volumes, groups, dns, tokens)
+PATCHES = (catalogue, networks, launching, instances, attributes, volumes, groups, tags, dns, tokens)
 
 
 class Application:
@@ -45,6 +60,10 @@ class Application:
 
 def start() -> BaseWSGIServer:
     """The server, serving on a free port of the loopback."""
+    # Moto's own would belong to somebody in the world: nothing that a test sends may leave this computer.
+    claim = addresses.Addresses().claim
+    moto.ec2.models.elastic_ip_addresses.random_ip = claim
+    moto.ec2.models.elastic_network_interfaces.random_public_ip = claim
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = make_server("127.0.0.1", 0, Application(), threaded=True, request_handler=MotoRequestHandler)  # type: ignore[arg-type]
     threading.Thread(target=server.serve_forever, name="moto", daemon=True).start()

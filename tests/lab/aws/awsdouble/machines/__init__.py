@@ -1,0 +1,1 @@
+"""Instances as virtual machines of this computer."""

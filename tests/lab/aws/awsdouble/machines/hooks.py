@@ -1,0 +1,257 @@
+"""Where moto's model and the machines meet: what a call changes there, it changes here."""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import shutil
+import socket
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+from moto.core.responses import ActionResult
+from moto.core.utils import utcnow
+from moto.ec2.models.elastic_block_store import EBSBackend
+from moto.ec2.models.elastic_ip_addresses import ElasticAddressBackend
+from moto.ec2.models.instances import Instance, InstanceBackend, InstanceState, StateReason
+from moto.ec2.models.security_groups import SecurityGroupBackend
+from moto.ec2.responses.general import General
+from moto.ec2.responses.instances import InstanceResponse
+
+from ..account import LOCK
+from ..patch import around, refuse
+from . import qemu
+from .machine import Machine
+
+PREFIX = "provision-aws-"
+
+
+class Machines:
+    """All machines of this double, and the folder that they live in."""
+
+    def __init__(self, image: Path) -> None:
+        if not image.exists():
+            raise SystemExit(f"double: there is no image {image}; run tests/lab/images first")
+        may_bind()
+        self._image = image
+        sweep()
+        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent()))
+        self._hold = open(self.folder / "lock", "wb")  # noqa: SIM115
+        fcntl.flock(self._hold, fcntl.LOCK_EX)
+        (self.folder / "volumes").mkdir()
+        self._machines: dict[str, Machine] = {}
+
+    def disk_of(self, volume: str) -> Path:
+        return self.folder / "volumes" / f"{volume}.qcow2"
+
+    def of(self, instance: Any) -> Machine | None:
+        return self._machines.get(instance.id)
+
+    def all(self) -> list[Machine]:
+        return list(self._machines.values())
+
+    def launch(self, instance: Any) -> None:
+        machine = Machine(instance, self.folder / instance.id, self._image, self.disk_of)
+        self._machines[instance.id] = machine
+        for mapping in machine.disks().values():
+            self.ensure_disk(mapping.volume_id, mapping.size)
+        machine.power_on(self.ended)
+
+    def ensure_disk(self, volume: str, size_gib: int) -> None:
+        if not self.disk_of(volume).exists():
+            qemu.create_disk(self.disk_of(volume), size_gib, None)
+
+    def ended(self, machine: Machine) -> None:
+        """The guest has shut itself down."""
+        instance = machine.instance
+        with LOCK:
+            machine.power_off(gently=False)
+            if instance.state != "running":
+                return
+            if instance.instance_initiated_shutdown_behavior == "terminate":
+                instance.terminate()
+            else:
+                instance.stop()
+                instance._state = InstanceState("stopped", 80)
+            instance.state_reason = StateReason(
+                "Client.InstanceInitiatedShutdown: Instance initiated shutdown", "Client.InstanceInitiatedShutdown"
+            )
+
+    def forget(self, instance: Any) -> None:
+        machine = self._machines.pop(instance.id, None)
+        if machine:
+            machine.remove()
+
+    def close(self) -> None:
+        for machine in self.all():
+            machine.power_off(gently=False)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def parent() -> str:
+    return tempfile.gettempdir()
+
+
+def sweep() -> None:
+    """Removes what doubles left that were killed: nobody locks it."""
+    for folder in Path(parent()).glob(f"{PREFIX}*"):
+        try:
+            with open(folder / "lock", "rb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+        except OSError:
+            continue
+
+
+def may_bind() -> None:
+    """Machines have their real ports, and those below 1024 are not for everyone."""
+    try:
+        with socket.socket() as probe:
+            probe.bind(("127.78.255.254", 22))
+    except PermissionError:
+        raise SystemExit(
+            "double: machines need ports below 1024: run as root, or: sudo sysctl net.ipv4.ip_unprivileged_port_start=22"
+        ) from None
+    except OSError:
+        raise SystemExit(
+            "double: port 22 is taken on every address of this computer; let its sshd listen on its own: ListenAddress"
+        ) from None
+
+
+def install(machines: Machines) -> None:
+    """Puts the machines behind moto's instances."""
+
+    def sync(backend: Any) -> None:
+        for machine in machines.all():
+            if machine.instance.ec2_backend is backend:
+                machine.sync_forwards()
+
+    @around(InstanceBackend, "run_instances")
+    def run_instances(original: Any, self: Any, image_id: str, *args: Any, **kwargs: Any) -> Any:
+        if any(image.architecture != "x86_64" for image in self.describe_images(ami_ids=[image_id])):
+            raise refuse("Unsupported", "The lab's machines are x86_64.")
+        with LOCK:
+            reservation = original(self, image_id, *args, **kwargs)
+            for instance in reservation.instances:
+                machines.launch(instance)
+            return reservation
+
+    @around(Instance, "stop")
+    def stop(original: Any, self: Any) -> Any:
+        with LOCK:
+            machine = machines.of(self)
+            if self.state != "running" or machine is None or not machine.on:
+                # An instance that is stopping or stopped stays so.
+                return original(self) if self.state == "running" else self.instance_state
+            previous = original(self)
+            self._state = InstanceState("stopping", 64)
+
+        def shut_down() -> None:
+            machine.power_off(gently=not self.__dict__.pop("_force", False))
+            with LOCK:
+                if self.state == "stopping":
+                    self._state = InstanceState("stopped", 80)
+
+        threading.Thread(target=shut_down, name=f"stop {self.id}", daemon=True).start()
+        return previous
+
+    @around(InstanceResponse, "stop_instances")
+    def stop_by_call(original: Any, self: Any) -> Any:
+        for instance in self.ec2_backend.get_multi_instances_by_id(self._get_param("InstanceIds", [])):
+            instance._force = bool(self._get_param("Force", False))
+        return original(self)
+
+    @around(Instance, "start")
+    def start(original: Any, self: Any) -> Any:
+        with LOCK:
+            if self.state == "running":
+                return self.instance_state
+            previous = original(self)
+            machine = machines.of(self)
+            if machine:
+                machine.power_on(machines.ended)
+            return previous
+
+    @around(Instance, "terminate")
+    def terminate(original: Any, self: Any) -> Any:
+        with LOCK:
+            machine = machines.of(self)
+            if machine:
+                machine.power_off(gently=False)
+            previous = original(self)
+            machines.forget(self)
+            return previous
+
+    @around(Instance, "reboot")
+    def reboot(original: Any, self: Any) -> Any:
+        original(self)
+        machine = machines.of(self)
+        if machine:
+            machine.reset()
+
+    @around(EBSBackend, "attach_volume")
+    def attach_volume(
+        original: Any, self: Any, volume_id: str, instance_id: str, *args: Any, launching: bool = False, **kwargs: Any
+    ) -> Any:
+        with LOCK:
+            attachment = original(self, volume_id, instance_id, *args, launching=launching, **kwargs)
+            machine = machines.of(attachment.instance)
+            if machine and not launching:
+                machines.ensure_disk(volume_id, attachment.volume.size)
+                machine.plug(volume_id)
+            return attachment
+
+    @around(EBSBackend, "detach_volume")
+    def detach_volume(original: Any, self: Any, volume_id: str, *args: Any, **kwargs: Any) -> Any:
+        with LOCK:
+            attachment = original(self, volume_id, *args, **kwargs)
+            machine = machines.of(attachment.instance)
+            if machine:
+                machine.unplug(volume_id)
+            return attachment
+
+    @around(EBSBackend, "delete_volume")
+    def delete_volume(original: Any, self: Any, volume_id: str) -> Any:
+        deleted = original(self, volume_id)
+        machines.disk_of(volume_id).unlink(missing_ok=True)
+        return deleted
+
+    @around(EBSBackend, "modify_volume")
+    def modify_volume(original: Any, self: Any, volume_id: str, *args: Any, **kwargs: Any) -> Any:
+        with LOCK:
+            volume = original(self, volume_id, *args, **kwargs)
+            machine = machines.of(volume.attachment.instance) if volume.attachment else None
+            disk = machines.disk_of(volume_id)
+            if disk.exists() and not (machine and machine.grow(volume_id, volume.size)):
+                qemu.grow_disk(disk, volume.size)
+            return volume
+
+    for owner, names in (
+        (
+            SecurityGroupBackend,
+            (
+                "authorize_security_group_ingress",
+                "revoke_security_group_ingress",
+                "modify_security_group_rules",
+            ),
+        ),
+        (ElasticAddressBackend, ("associate_address", "disassociate_address")),
+        (InstanceBackend, ("modify_instance_security_groups",)),
+    ):
+        for name in names:
+
+            @around(owner, name)
+            def synced(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
+                with LOCK:
+                    result = original(self, *args, **kwargs)
+                    sync(self)
+                    return result
+
+    @around(General, "get_console_output")
+    def get_console_output(original: Any, self: Any) -> ActionResult:
+        instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
+        machine = machines.of(instance)
+        output = base64.b64encode(machine.console() if machine else b"").decode()
+        return ActionResult({"InstanceId": instance.id, "Timestamp": utcnow(), "Output": output})
