@@ -162,6 +162,15 @@ fn tags(findings: &mut Findings<'_>, tags: &BTreeMap<Spanned<String>, Text>) -> 
         .collect()
 }
 
+/// A zone's name in the form of the names in it. An identifier, which is what is written where two zones have one name, stays
+/// as it is: it has no dot, and what it holds only its provider knows.
+fn zone_name(written: &str) -> String {
+    match written.trim_end_matches('.') {
+        id if !id.contains('.') => id.to_owned(),
+        name => name.to_ascii_lowercase(),
+    }
+}
+
 /// The names that shall lead to the machine: every host of a route, and the domain.
 pub fn dns<'a>(
     findings: &mut Findings<'_>,
@@ -191,11 +200,9 @@ pub fn dns<'a>(
             "take [dns] out, or use another machine",
         );
     }
-    let zone = dns
-        .zone
-        .as_ref()
-        .map(|zone| (zone, zone.get().trim_end_matches('.').to_ascii_lowercase()));
+    let zone = dns.zone.as_ref().map(|zone| (zone, zone_name(zone.get())));
     if let Some((written, zone)) = &zone
+        && zone.contains('.')
         && let Some(outside) = names
             .iter()
             .find(|name| *name != zone && !name.ends_with(&format!(".{zone}")))

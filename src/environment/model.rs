@@ -268,7 +268,7 @@ pub struct Access {
 pub struct Dns {
     /// Who serves the names: `route53`.
     pub provider: DnsProvider,
-    /// The zone; the longest hosted one that fits each name without.
+    /// The zone, by its name or its identifier; the longest hosted one that fits each name without.
     pub zone: Option<Spanned<String>>,
 }
 

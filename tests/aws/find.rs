@@ -137,6 +137,14 @@ async fn one_thing_is_taken_over() {
         error.to_string().contains("it belongs to the environment demo"),
         "{error}"
     );
+    let data = || {
+        double
+            .all("volumes")
+            .into_iter()
+            .find(|seen| seen["id"] == volume.as_str())
+            .unwrap()
+    };
+    assert_eq!(data()["tags"]["provision:encryption"], "default key");
     // It is used from then on, and gets what is missing.
     let part = double
         .aws
@@ -145,12 +153,8 @@ async fn one_thing_is_taken_over() {
         .unwrap();
     assert_eq!(part.id, volume);
     assert_eq!(part.attributes["attached_to"], "machine.instance");
-    let data = double
-        .all("volumes")
-        .into_iter()
-        .find(|seen| seen["id"] == volume.as_str())
-        .unwrap();
-    has_our_tags(&data, "machine.volume");
+    assert_eq!(part.attributes, spec().parts()[&Address::MachineVolume]);
+    has_our_tags(&data(), "machine.volume");
 
     tag(&double, &volume, "provision:address", "machine.volume").await;
     let name = double

@@ -119,6 +119,11 @@ async fn a_data_volume_lives_as_asked_for() {
     assert!(left.iter().all(|volume| volume["id"] != made.id.as_str()), "{left:#?}");
     double.aws.remove(&owner, &at, &say).await.unwrap();
     assert!(double.all("snapshots").is_empty());
+
+    // Wanted again: a new one, although the same call was made before.
+    let anew = ensure(spec()).await.unwrap();
+    assert_ne!(anew.id, made.id);
+    assert_eq!(anew.attributes, spec().parts()[&at]);
 }
 
 #[tokio::test]

@@ -145,12 +145,13 @@ async fn refuse_foreign(aws: &Aws, owner: &Owner, name: &str) -> Result<(), Prov
 }
 
 async fn delete(aws: &Aws, there: &KeyPairInfo) -> Result<(), ProviderError> {
-    let id = there.key_pair_id().unwrap_or_default();
-    match aws.ec2.delete_key_pair().key_pair_id(id).send().await {
+    // By its name, which is as unique as its identifier: a permission can be bound to names, and doubles know only them.
+    let name = there.key_name().unwrap_or_default();
+    match aws.ec2.delete_key_pair().key_name(name).send().await {
         Ok(_) => Ok(()),
         Err(gone) if is_gone(error::code(&gone)) => Ok(()),
         Err(other) => {
-            let what = format!("failed to delete the key pair {id}");
+            let what = format!("failed to delete the key pair `{name}`");
             Err(error::failed(what, "ec2:DeleteKeyPair", other))
         }
     }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_ec2::types::{ResourceType, Volume, VolumeAttachmentState, VolumeState, VolumeType};
+use tokio::time::Instant;
 
 use super::own::{Machine, is_gone, is_nobody_elses, machine, needed_machine, retag, shape};
 use super::tags::{self, ENCRYPTION, Tags};
@@ -21,6 +22,8 @@ use crate::provider::{Attributes, AwsShape, InstanceSpec, Owner, Part, ProviderE
 
 /// How long a new volume may take. Blank ones are there within seconds.
 const CREATED_WITHIN: Duration = Duration::from_secs(180);
+/// How long a volume that was made may be hidden until it counts as one that is gone. Mostly it is a second.
+const SEEN_WITHIN: Duration = Duration::from_secs(20);
 /// How long a deleted one may still be seen.
 const DELETED_WITHIN: Duration = Duration::from_secs(300);
 /// What every gp3 volume has without being paid for (EBS, General Purpose SSD).
@@ -160,7 +163,7 @@ async fn find(aws: &Aws, owner: &Owner) -> Result<Option<Volume>, ProviderError>
         return match recorded {
             Some(id) => Ok(one(aws, id)
                 .await?
-                .filter(|volume| is_nobody_elses(volume.tags(), owner))),
+                .filter(|volume| lives(volume) && is_nobody_elses(volume.tags(), owner))),
             None => Ok(None),
         };
     }
@@ -246,11 +249,25 @@ async fn create(
             error::failed(what, "ec2:CreateVolume", why)
         })?;
         let id = made.volume_id().unwrap_or_default().to_owned();
-        match made.state() {
-            Some(VolumeState::Deleted | VolumeState::Deleting) if before != id => before = id,
-            _ => return ready(aws, &id, say).await,
+        if before == id || appears(aws, &id, say).await? {
+            return ready(aws, &id, say).await;
         }
+        // It is gone: removed before, and told again because the same was asked for.
+        before = id;
     }
+}
+
+/// Whether a volume of which a call told comes to be seen.
+async fn appears(aws: &Aws, id: &str, say: Say<'_>) -> Result<bool, ProviderError> {
+    let end = Instant::now() + SEEN_WITHIN;
+    wait::until("the data volume to be seen", SEEN_WITHIN * 2, say, || async {
+        match one(aws, id).await?.filter(lives) {
+            Some(_) => Ok(Look::Done(true)),
+            None if Instant::now() > end => Ok(Look::Done(false)),
+            None => Ok(Look::NotYet("not seen yet".to_owned())),
+        }
+    })
+    .await
 }
 
 /// Waits until a volume is made. It may not be seen for some seconds.

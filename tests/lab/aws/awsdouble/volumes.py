@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from moto.core.responses import ActionResult
 from moto.ec2.models.elastic_block_store import EBSBackend, VolumeAttachment, VolumeModification
 from moto.ec2.models.elastic_ip_addresses import ElasticAddressBackend
 from moto.ec2.responses.elastic_block_store import ElasticBlockStore
 
 from .account import THE
-from .patch import around, refuse
+from .patch import added, around, refuse
 
 # Seconds that a modification is `modifying`, and until it is `completed` and not `optimizing` any more.
 MODIFYING, OPTIMIZING = 0.2, 1.0
@@ -135,6 +136,12 @@ def describe_volumes_modifications(original: Any, self: Any, volume_ids: Any = N
     if volume_ids and not found:
         raise refuse("InvalidVolumeModification.NotFound", f"Modification for volume '{volume_ids[0]}' does not exist.")
     return list({modification.volume.id: modification for modification in found}.values())
+
+
+@added(ElasticBlockStore, "get_ebs_default_kms_key_id")
+def get_ebs_default_kms_key_id(self: Any) -> ActionResult:
+    """The key that AWS makes for an account that has chosen none."""
+    return ActionResult({"KmsKeyId": "alias/aws/ebs"})
 
 
 @around(ElasticBlockStore, "describe_snapshots")
