@@ -37,7 +37,7 @@ async fn a_machine_is_made_with_everything_it_shall_have() {
     assert_eq!(machine["shutdown"], "terminate");
     assert_eq!(machine["zone"], "eu-central-1a");
     assert_eq!(machine["key"], "demo-01010101");
-    assert_eq!(machine["groups"], json!([seen["groups"][0]["id"]]));
+    assert_eq!(machine["groups"], json!([seen["security_groups"][0]["id"]]));
     assert_eq!(
         machine["user_data_sha256"],
         provision::names::Digest::of("#cloud-config\n").as_str()
@@ -317,7 +317,7 @@ async fn destroy_takes_the_machine_and_leaves_the_data() {
     }
     assert_eq!(aws.leftovers(&owner).await.unwrap(), Vec::<String>::new());
     let seen = double.look();
-    let left: BTreeMap<&str, usize> = ["volumes", "groups", "keys", "addresses"]
+    let left: BTreeMap<&str, usize> = ["volumes", "security_groups", "keys", "addresses"]
         .into_iter()
         .map(|kind| (kind, seen[kind].as_array().unwrap().len()))
         .filter(|(_, count)| *count > 0)

@@ -55,7 +55,11 @@ async fn a_size_that_cannot_be_leaves_the_machine_running() {
         .faults(json!([{"action": "ModifyInstanceAttribute", "do": "refuse:Unsupported:not in this zone"}]))
         .await;
     let larger = shaped(|shape| shape.size = "t3.medium".into());
-    insta::assert_snapshot!(told(&aws.resize(&owner, &larger, &quiet).await.unwrap_err()).split(" (request").next().unwrap(), @"");
+    insta::assert_snapshot!(told(&aws.resize(&owner, &larger, &quiet).await.unwrap_err()).split(" (request").next().unwrap(), @r#"
+    failed to make machine.instance a t3.medium
+      because Unsupported: not in this zone
+      hint: this combination of size, image and zone is not to be had: write another size, or another subnet
+    "#);
     let there = aws.observe(&owner).await.unwrap().instance.unwrap();
     assert_eq!((there.id, there.power), (made.id, Power::On));
 }
@@ -113,7 +117,8 @@ async fn an_end_is_written_on_everything_and_taken_off_again() {
         .unwrap();
     let ends = || {
         let seen = double.look();
-        let things = ["instances", "volumes", "groups", "keys"].map(|kind| seen[kind].as_array().unwrap().clone());
+        let things =
+            ["instances", "volumes", "security_groups", "keys"].map(|kind| seen[kind].as_array().unwrap().clone());
         let ends = things
             .concat()
             .iter()

@@ -246,3 +246,92 @@ pub fn token(owner: &Owner, address: &Address, generation: u64, beside: &[&str])
     }
     Digest::of(text).as_str().chars().take(32).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owner(byte: u8) -> Owner {
+        Owner {
+            environment: "demo".parse().unwrap(),
+            lineage: Lineage::from_bytes([byte; 16]),
+            ids: BTreeMap::new(),
+        }
+    }
+
+    fn tags(pairs: &[(&str, &str)]) -> Tags {
+        Tags(
+            pairs
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect(),
+        )
+    }
+
+    fn keys(tags: &[Tag]) -> Vec<&str> {
+        tags.iter().filter_map(Tag::key).collect()
+    }
+
+    #[test]
+    fn a_token_is_the_same_for_the_same_thing_and_another_for_another() {
+        let first = token(&owner(1), &Address::MachineInstance, 1, &[]);
+        assert_eq!(first.len(), 32);
+        assert_eq!(first, token(&owner(1), &Address::MachineInstance, 1, &[]));
+        let others = [
+            token(&owner(2), &Address::MachineInstance, 1, &[]),
+            token(&owner(1), &Address::MachineVolume, 1, &[]),
+            token(&owner(1), &Address::MachineInstance, 2, &[]),
+            token(&owner(1), &Address::MachineInstance, 1, &["i-dead"]),
+            token(&owner(1), &Address::MachineInstance, 1, &["subnet-1", "spot"]),
+        ];
+        let all: std::collections::BTreeSet<&String> = others.iter().chain([&first]).collect();
+        assert_eq!(all.len(), 6);
+    }
+
+    #[test]
+    fn only_what_differs_is_written_and_an_end_does_not_move_by_itself() {
+        let wanted = tags(&[
+            (TTL, "60 s"),
+            (EXPIRES, "2026-01-01T00:01:00Z"),
+            (VERSION, "2"),
+            ("team", "shop"),
+        ]);
+        let same = tags(&[
+            (TTL, "60 s"),
+            (EXPIRES, "2026-01-01T00:00:00Z"),
+            (VERSION, "1"),
+            ("team", "shop"),
+            (SUBNET, "subnet-1"),
+            ("aws:autoscaling", "theirs"),
+        ]);
+        let (set, drop) = wanted.missing(&same);
+        assert_eq!((keys(&set), keys(&drop)), (vec![], vec![]));
+        let other = tags(&[
+            (TTL, "90 s"),
+            (EXPIRES, "2026-01-01T00:00:00Z"),
+            (PROFILE, "old"),
+            ("by", "hand"),
+        ]);
+        let (set, drop) = wanted.missing(&other);
+        assert_eq!(keys(&set), [EXPIRES, TTL, VERSION, "team"]);
+        assert_eq!(keys(&drop), ["by", PROFILE]);
+    }
+
+    #[test]
+    fn only_the_users_own_tags_are_shown() {
+        let lineage = owner(1).lineage.to_string();
+        let seen = tags(&[
+            (LINEAGE, &lineage),
+            (NAME, "demo-01010101"),
+            ("b", "2"),
+            ("a", "1"),
+            ("aws:x", "y"),
+        ]);
+        assert_eq!(seen.shown(&owner(1)).as_deref(), Some("a=1, b=2"));
+        assert_eq!(tags(&[(LINEAGE, &lineage)]).shown(&owner(1)), None);
+        assert_eq!(
+            tags(&[]).shown(&owner(1)).as_deref(),
+            Some("(provision:lineage is missing)")
+        );
+    }
+}
