@@ -1,0 +1,1 @@
+//! The least that credentials may be allowed.
