@@ -21,3 +21,5 @@ mod kill;
 mod policy;
 #[path = "aws_life/same.rs"]
 mod same;
+#[path = "aws_life/story.rs"]
+mod story;

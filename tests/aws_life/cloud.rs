@@ -53,7 +53,10 @@ pub fn all<T: Send>(scenarios: Vec<(String, T)>, work: impl Fn(&mut Cloud, T) + 
                     if let Err(why) = done {
                         let text = why.downcast_ref::<String>().cloned();
                         let text = text.or_else(|| why.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-                        failures.lock().unwrap().push(format!("{name}: {}", text.unwrap_or_default()));
+                        failures
+                            .lock()
+                            .unwrap()
+                            .push(format!("{name}: {}", text.unwrap_or_default()));
                     }
                 }
                 IDLE.lock().unwrap().push(cloud);
@@ -174,7 +177,11 @@ impl Cloud {
     }
 
     fn control(&self, method: &str, route: &str, body: &Value) -> String {
-        let text = if body.is_null() { String::new() } else { body.to_string() };
+        let text = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
         let (status, answer) = http(method, &self.endpoint, &format!("/lab/{route}"), &[], &text);
         assert_eq!(status, 200, "{route}: {answer}");
         answer

@@ -153,7 +153,10 @@ impl Site {
         let out = std::fs::File::create(self.path("out")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_provision"));
         for (name, _) in std::env::vars_os() {
-            if ["AWS_", "XDG_", "PROVISION_"].iter().any(|ours| name.to_string_lossy().starts_with(ours)) {
+            if ["AWS_", "XDG_", "PROVISION_"]
+                .iter()
+                .any(|ours| name.to_string_lossy().starts_with(ours))
+            {
                 command.env_remove(name);
             }
         }
@@ -174,7 +177,8 @@ impl Site {
         loop {
             match lines.recv_timeout(Duration::from_millis(50)) {
                 Ok(line) => {
-                    if killed.is_none() && line.contains("] host.identity: ") {
+                    let makes = args.first() == Some(&"apply");
+                    if killed.is_none() && makes && line.contains("] host.identity: ") {
                         killed = Some(Ended::AtHost);
                     }
                     said += &line;
