@@ -23,6 +23,7 @@ pub use error::{ActError, ApplyError};
 pub use ledger::{Keep, KeepError, Ledger};
 pub use world::{Reach, RealWorld, Removal};
 
+use crate::names::Address;
 use crate::note::Note;
 use crate::plan::{Action, Change, Plan, Step};
 use crate::state::State;
@@ -149,12 +150,14 @@ async fn work(
         return Ok(());
     }
     intend(step, state);
-    if matches!(
-        step.action,
-        Action::CreateInstance { .. } | Action::ReplaceInstance { .. }
-    ) {
-        // What is recorded of the host is about to be true of another machine: a run that is cut off in between must not
-        // take it for what is on the new one.
+    if *address == Address::MachineVolume
+        || matches!(
+            step.action,
+            Action::CreateInstance { .. } | Action::ReplaceInstance { .. }
+        )
+    {
+        // What is recorded of the host is about to be true of another machine or disk: a run that is cut off in between must
+        // not take it for what is on the new one.
         for step in later {
             if state.record(&step.address).is_some() {
                 intend(step, state);
@@ -178,7 +181,9 @@ async fn work(
     match step.change {
         Change::Delete { .. } => {
             state.remove(address);
-            if matches!(step.action, Action::DestroyInstance { .. }) {
+            // What was done to the data is known for as long as there is data.
+            let machine = [Address::MachineInstance, Address::MachineVolume];
+            if machine.contains(address) && !machine.iter().any(|address| state.resources.contains_key(address)) {
                 state.resources.retain(|address, _| address.layer() == "machine");
             }
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::names::Address;
+use crate::names::{Address, Endpoint};
 use crate::note::Say;
 use crate::provider::{Caller, Instance, Owner, Part, Power, Provider, ProviderError, Sight};
 use crate::remote::probe::{Probe, ProbeError};
@@ -30,6 +30,14 @@ pub struct Observed {
     pub news: Vec<String>,
     /// The host on it.
     pub host: Host,
+}
+
+impl Observed {
+    /// Where the machine is reached, when it runs.
+    pub fn endpoint(&self) -> Option<Endpoint> {
+        let running = self.instance.as_ref().filter(|instance| instance.power == Power::On);
+        running.map(|instance| instance.endpoint.clone())
+    }
 }
 
 /// What is known of the host.

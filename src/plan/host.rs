@@ -87,6 +87,14 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, host: Host, p
             origin: Origin::Files,
         });
     }
+    if plan.steps.iter().any(attaches_volume) {
+        differences.push(Difference {
+            subject: "mount of the data volume".into(),
+            old: Some("lost with the volume".into()),
+            new: Some("mounted".into()),
+            origin: Origin::Outside,
+        });
+    }
     if let Some(probe) = observed.host.probe() {
         let mut drift = |subject: &str, old: &str, new: &str| {
             differences.push(Difference {
@@ -130,6 +138,19 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, host: Host, p
             facts: record.facts.clone(),
         });
     }
+}
+
+/// Whether a step gives the machine its data volume (again): then the script must mount it, and format one that is blank.
+fn attaches_volume(step: &Step) -> bool {
+    let in_place = ["size_gib", "tags"];
+    step.address == Address::MachineVolume
+        && match &step.change {
+            Change::Create { .. } => true,
+            Change::Update { differences } => !differences
+                .iter()
+                .all(|difference| in_place.contains(&difference.subject.as_str())),
+            Change::Replace { .. } | Change::Delete { .. } => false,
+        }
 }
 
 /// The files that the script writes, by the names under which their digests are recorded after it ran.

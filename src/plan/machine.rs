@@ -1,6 +1,6 @@
 //! The machine layer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Action, Allowed, Change, Difference, Origin, Plan, Step};
 use crate::desired::Desired;
@@ -8,7 +8,7 @@ use crate::names::Address;
 use crate::observe::Observed;
 use crate::provider::spec::aws::ATTACHED;
 use crate::provider::{Attributes, Course, Instance, Power};
-use crate::state::{State, Status};
+use crate::state::{Record, State, Status};
 
 /// The attribute that records what only a first boot reads.
 const FIRST_BOOT: &str = "first_boot";
@@ -48,24 +48,27 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, allowed: Allo
     let keeps_volume =
         wanted.contains_key(&Address::MachineVolume) && observed.parts.contains_key(&Address::MachineVolume);
     let host = instance(desired, state, observed, allowed, keeps_volume, plan);
-    let before = plan.steps.len();
-    let moves = host == Host::Stays
-        && wanted.contains_key(&Address::MachineAddress) != observed.parts.contains_key(&Address::MachineAddress);
-    let needed: Vec<Address> = wanted.keys().cloned().collect();
+    let fixed = wanted.contains_key(&Address::MachineAddress);
+    let moves = host == Host::Stays && fixed != observed.parts.contains_key(&Address::MachineAddress);
+    let needed: BTreeSet<Address> = wanted.keys().cloned().collect();
     for (address, attributes) in wanted {
         let attributes = match address {
-            Address::Dns(_) => parts.found_at(host, moves),
+            // The address that it gets in place of its own is seen at the next look.
+            Address::Dns(_) if moves && !fixed => continue,
+            Address::Dns(_) => parts.found_at(host, fixed),
             _ => attributes,
         };
         parts.plan(&address, attributes, host, plan);
     }
-    for address in state.resources.keys().filter(|address| address.is_part()) {
+    // What bears our tags and is recorded nowhere is ours too.
+    let known: BTreeSet<&Address> = state.resources.keys().chain(observed.parts.keys()).collect();
+    for address in known.into_iter().filter(|address| address.is_part()) {
         if !BEFORE.contains(address) && !needed.contains(address) {
             parts.remove(address, plan);
         }
     }
     plan.notes.extend(observed.news.iter().cloned());
-    if moves && plan.steps.len() > before {
+    if moves {
         plan.look_again = Some("the machine gets another address; the host is looked at under it");
         return Host::Moves;
     }
@@ -88,8 +91,12 @@ impl Parts<'_> {
         let change = match self.observed.parts.get(address) {
             None => {
                 if settled {
+                    let fate = match address {
+                        Address::MachineVolume => "its data is lost; an empty one is made",
+                        _ => "it is made again",
+                    };
                     plan.notes
-                        .push(format!("{address} that the state knows is gone; it is made again"));
+                        .push(format!("{address} that the state knows is gone; {fate}"));
                 }
                 Change::Create { shown: shown(&wanted) }
             }
@@ -100,8 +107,12 @@ impl Parts<'_> {
                     is.remove(ATTACHED);
                 }
                 let recorded = record.filter(|_| settled).map(|record| &record.attributes);
-                let differences = differences(&is, &wanted, recorded);
-                for difference in &differences {
+                let mut differences = differences(&is, &wanted, recorded);
+                for difference in &mut differences {
+                    if difference.subject == ATTACHED && part.attributes.contains_key(ATTACHED) {
+                        // We take it off ourselves.
+                        difference.origin = Origin::Files;
+                    }
                     let course = self.desired.instance.spec.course(
                         address,
                         &difference.subject,
@@ -135,17 +146,17 @@ impl Parts<'_> {
         });
     }
 
-    /// Where names shall point: to the address that the machine has and keeps, if that is known already.
-    fn found_at(&self, host: Host, moves: bool) -> Attributes {
-        let part = self.observed.parts.get(&Address::MachineAddress);
-        let fixed = part.and_then(|part| part.facts.get("address")).cloned();
-        let own = self.observed.instance.as_ref().filter(|_| host == Host::Stays);
-        let address = match (moves, fixed) {
-            (false, Some(fixed)) => Some(fixed),
-            (false, None) => own
-                .filter(|instance| instance.power == Power::On)
-                .map(|instance| instance.endpoint.address.to_string()),
-            (true, _) => None,
+    /// Where names shall point: to the address that the machine has and keeps, if that is known already. `fixed` is whether it
+    /// shall have one of its own.
+    fn found_at(&self, host: Host, fixed: bool) -> Attributes {
+        let stays = matches!(host, Host::Stays | Host::Moves);
+        let own = self.observed.instance.as_ref().filter(|_| stays);
+        let address = if fixed {
+            let part = self.observed.parts.get(&Address::MachineAddress);
+            part.and_then(|part| part.facts.get("address")).cloned()
+        } else {
+            own.filter(|instance| instance.power == Power::On)
+                .map(|instance| instance.endpoint.address.to_string())
         };
         let dns = self.desired.instance.spec.dns.as_ref();
         let mut attributes = Attributes::from([("address".to_owned(), address.unwrap_or_else(unknown))]);
@@ -231,7 +242,11 @@ fn instance(
         // the data; no other step leaves the host's identity unsettled.
         let identity = state.record(&Address::HostIdentity).map(|record| record.status);
         let begun = record.is_some_and(|record| record.status != Status::Present) && identity != Some(Status::Present);
-        return if begun { Host::NewWithOldData } else { Host::New };
+        return if begun || keeps_volume {
+            Host::NewWithOldData
+        } else {
+            Host::New
+        };
     };
 
     // What the provider tells is true; the state knows the rest. A step that was cut off may or may not have been carried out:
@@ -261,6 +276,11 @@ fn instance(
             Course::Replace(reason) => reasons.push(reason),
             Course::Refuse(reason) => plan.refusals.push(reason),
         }
+    }
+
+    let apart = spec.parts().contains_key(&Address::MachineVolume);
+    if apart && !keeps_volume && without_volume(state, record, instance) {
+        reasons.push("Docker's data moves to a volume only on a new machine".to_owned());
     }
 
     if !reasons.is_empty() {
@@ -327,6 +347,7 @@ fn instance(
             },
             Action::StartInstance,
         ));
+        return Host::Moves;
     } else if !settled {
         plan.steps.push(step(
             update("interrupted step", "begun", "ended", Origin::Files),
@@ -336,9 +357,20 @@ fn instance(
     Host::Stays
 }
 
+/// Whether a machine was set up while it had no data volume, with Docker's data on its root disk. One that was just made in
+/// its place and waits for its volume was not.
+fn without_volume(state: &State, record: &Record, instance: &Instance) -> bool {
+    let identity = state.record(&Address::HostIdentity).map(|record| record.status);
+    let old = record.status != Status::Present && record.id.as_ref() == Some(&instance.id);
+    state.record(&Address::MachineVolume).is_none()
+        && state.record(&Address::HostBase).is_some()
+        && (identity == Some(Status::Present) || old)
+}
+
 /// Whether a machine without an address of its own is found elsewhere than the state says.
 fn moved(state: &State, instance: &Instance) -> bool {
-    state.record(&Address::MachineAddress).is_none()
+    let fixed = state.record(&Address::MachineAddress);
+    fixed.is_none_or(|record| record.status == Status::Removing)
         && state
             .endpoint()
             .is_some_and(|endpoint| endpoint.address != instance.endpoint.address)
@@ -365,7 +397,7 @@ fn shown(attributes: &BTreeMap<String, String>) -> Vec<(String, String)> {
 
 /// What differs. What the state records as it shall be, somebody else has changed.
 fn differences(old: &Attributes, new: &Attributes, recorded: Option<&Attributes>) -> Vec<Difference> {
-    let names: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     names
         .into_iter()
         .filter(|name| *name != FIRST_BOOT && old.get(*name) != new.get(*name))

@@ -4,6 +4,7 @@
 mod host;
 mod interrupted;
 mod machine;
+mod parts;
 mod stacks;
 
 use crate::fixture::{Lab, Run};

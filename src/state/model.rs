@@ -133,6 +133,7 @@ impl State {
         let facts = &self.record(&Address::MachineInstance)?.facts;
         let fixed = self
             .record(&Address::MachineAddress)
+            .filter(|record| record.status != Status::Removing)
             .and_then(|record| record.facts.get("address"));
         let port = |name: &str| facts.get(name)?.parse().ok();
         Some(Endpoint {

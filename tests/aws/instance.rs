@@ -341,3 +341,76 @@ async fn doom(double: &Double, machine: &str, volume: &str) {
     let request = double.somebody().modify_instance_attribute().instance_id(machine);
     request.block_device_mappings(mapping).send().await.unwrap();
 }
+
+/// Launches a machine with all the tags of another one.
+async fn clone(double: &Double, machine: &Value, token: &str) -> String {
+    use aws_sdk_ec2::types::{InstanceType, ResourceType, Tag, TagSpecification};
+    let tags = machine["tags"].as_object().unwrap().iter();
+    let tags = tags.map(|(key, value)| Tag::builder().key(key).value(value.as_str().unwrap()).build());
+    let tags = TagSpecification::builder()
+        .resource_type(ResourceType::Instance)
+        .set_tags(Some(tags.collect()));
+    let somebody = double.somebody();
+    let request = somebody
+        .run_instances()
+        .image_id(machine["image"].as_str().unwrap())
+        .instance_type(InstanceType::T3Small)
+        .min_count(1)
+        .max_count(1)
+        .client_token(token)
+        .tag_specifications(tags.build());
+    request.send().await.unwrap().instances()[0]
+        .instance_id()
+        .unwrap()
+        .to_owned()
+}
+
+#[tokio::test]
+async fn a_second_machine_of_ours_goes_and_one_that_somebody_cloned_stays() {
+    let Some(double) = Double::start() else { return };
+    let (aws, owner) = (double.aws(), owner(12));
+    let made = make(&aws, &owner, &spec(), &quiet).await.unwrap();
+    let machine = living(&double.look())[0].clone();
+    let twice = clone(&double, &machine, "0123456789abcdef0123456789abcdef").await;
+    let cloned = clone(&double, &machine, "01234567-89ab-cdef-0123-456789abcdef").await;
+    let said = Said::default();
+    let known = provision::provider::Owner {
+        ids: BTreeMap::from([(Address::MachineInstance, made.id.clone())]),
+        ..owner
+    };
+    let kept = aws.create(&known, &spec(), 1, &|note| said.hear(note)).await.unwrap();
+    assert_eq!(kept.id, made.id);
+    let warning = format!(
+        "an interrupted run made the machine twice: {} is kept, {twice} is terminated",
+        made.id
+    );
+    assert_eq!(said.lines(), [warning]);
+
+    aws.destroy(&known, &quiet).await.unwrap();
+    let seen = double.look();
+    let left: Vec<&Value> = living(&seen).iter().map(|one| &one["id"]).collect();
+    assert_eq!(left, [cloned.as_str()]);
+    assert!(
+        aws.leftovers(&known)
+            .await
+            .unwrap()
+            .contains(&format!("instance: {cloned} (running)"))
+    );
+}
+
+#[tokio::test]
+async fn a_protected_machine_is_left_with_a_word_about_it() {
+    let Some(double) = Double::start() else { return };
+    let (aws, owner) = (double.aws(), owner(13));
+    let made = make(&aws, &owner, &spec(), &quiet).await.unwrap();
+    let on = aws_sdk_ec2::types::AttributeBooleanValue::builder().value(true).build();
+    let request = double.somebody().modify_instance_attribute().instance_id(&made.id);
+    request.disable_api_termination(on).send().await.unwrap();
+    let error = told(&aws.destroy(&owner, &quiet).await.unwrap_err());
+    assert!(error.starts_with("failed to terminate machine.instance (i-"), "{error}");
+    assert!(error.contains("because OperationNotPermitted: "), "{error}");
+    assert!(
+        error.ends_with("take it off in the console (Actions, Instance settings), then run it again"),
+        "{error}"
+    );
+}

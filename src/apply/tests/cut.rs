@@ -1,6 +1,7 @@
 //! A run that is cut off anywhere, and the one after it.
 
-use crate::fixture::{Deed, Ended, Lab, Run, Write};
+use crate::fixture::{Deed, Ended, Lab, Machine, Run, Write};
+use crate::names::Address;
 use crate::plan::Allowed;
 
 const ALLOWED: Allowed = Allowed { data_loss: true };
@@ -12,7 +13,7 @@ struct Story {
 }
 
 /// Every kind of step is in one of these.
-const STORIES: [Story; 6] = [
+const STORIES: [Story; 14] = [
     Story {
         name: "fresh",
         begin: || (Lab::demo(), Run::new()),
@@ -62,7 +63,80 @@ const STORIES: [Story; 6] = [
             (lab, run)
         },
     },
+    Story {
+        name: "part by part",
+        begin: || (Lab::aws(), Run::new()),
+    },
+    Story {
+        name: "replaced, parts kept",
+        begin: || changed_at_aws("debian-13", "debian-12"),
+    },
+    Story {
+        name: "grown at AWS",
+        begin: || {
+            let (lab, run) = changed_at_aws("volume_gib = 5", "volume_gib = 8");
+            lab.change("t3.small", "t3.large");
+            (lab, run)
+        },
+    },
+    Story {
+        name: "address taken away, name added",
+        begin: || {
+            let (lab, run) = changed_at_aws("\"static\"", "\"ephemeral\"");
+            lab.change("[routes]", "[routes]\n\"api.example.com/\" = \"web:8000\"");
+            (lab, run)
+        },
+    },
+    Story {
+        name: "address given, name removed",
+        begin: || {
+            let lab = Lab::aws();
+            lab.change("\"static\"", "\"ephemeral\"");
+            lab.change("[routes]", "[routes]\n\"api.example.com/\" = \"web:8000\"");
+            let run = Run::settled(&lab);
+            lab.change("\"ephemeral\"", "\"static\"");
+            lab.change("\"api.example.com/\" = \"web:8000\"\n", "");
+            (lab, run)
+        },
+    },
+    Story {
+        name: "instance and key gone, firewall opened",
+        begin: || {
+            let (lab, mut run) = changed_at_aws("[routes]", "[routes]\n");
+            run.world.terminate();
+            run.world.parts.remove(&Address::MachineKey);
+            let rules = run.world.parts.get_mut(&Address::MachineFirewall).unwrap();
+            rules.insert("tcp/1".into(), "0.0.0.0/0".into());
+            (lab, run)
+        },
+    },
+    Story {
+        name: "volume gone",
+        begin: || {
+            let (lab, mut run) = changed_at_aws("[routes]", "[routes]\n");
+            run.world.parts.remove(&Address::MachineVolume);
+            run.world.machine.as_mut().unwrap().file_system_gib = None;
+            (lab, run)
+        },
+    },
+    Story {
+        name: "volume added at AWS",
+        begin: || {
+            let lab = Lab::aws();
+            lab.change("[data]\nvolume_gib = 5\n", "");
+            let run = Run::settled(&lab);
+            lab.change("[stacks.postgres]", "[data]\nvolume_gib = 5\n[stacks.postgres]");
+            (lab, run)
+        },
+    },
 ];
+
+fn changed_at_aws(old: &str, new: &str) -> (Lab, Run) {
+    let lab = Lab::aws();
+    let run = Run::settled(&lab);
+    lab.change(old, new);
+    (lab, run)
+}
 
 fn changed(old: &str, new: &str) -> (Lab, Run) {
     let lab = Lab::demo();
@@ -84,7 +158,19 @@ fn recovers(story: &Story, at: &str, lab: &Lab, run: &mut Run, expected: &Run, t
     let before = run.state.resources.len();
     run.settle_allowing(lab, ALLOWED);
     let context = format!("{}, {at}, {before} records", story.name);
-    assert_eq!(run.world.machine, expected.world.machine, "{context}");
+    let made = run.world.machine.clone().map(|machine| Machine {
+        // What is not the machine's own is in its parts.
+        spec: lab.desired(None).instance.spec,
+        ..machine
+    });
+    let expected_machine = expected.world.machine.clone().map(|machine| Machine {
+        spec: lab.desired(None).instance.spec,
+        ..machine
+    });
+    assert_eq!(made, expected_machine, "{context}");
+    let attributes = |run: &Run| run.world.machine.as_ref().map(|machine| machine.spec.attributes());
+    assert_eq!(attributes(run), attributes(expected), "{context}");
+    assert_eq!(run.world.parts, expected.world.parts, "{context}");
     assert_eq!(run.world.kept_volume, expected.world.kept_volume, "{context}");
     assert_eq!(run.world.pinned, expected.world.pinned, "{context}");
     assert_eq!(run.records(), expected.records(), "{context}");
@@ -160,8 +246,10 @@ fn a_state_that_cannot_be_written_stops_before_anything_is_done() {
 
 #[test]
 fn a_destroy_that_is_cut_off_anywhere_is_made_good_by_the_next() {
-    for keep_volume in [false, true] {
-        let lab = Lab::demo();
+    for (keep_volume, lab) in [false, true]
+        .into_iter()
+        .flat_map(|keep| [(keep, Lab::demo()), (keep, Lab::aws())])
+    {
         let whole = Run::settled(&lab);
         let mut run = whole.clone();
         assert!(matches!(run.destroy(keep_volume), Ended::Done));
@@ -181,7 +269,12 @@ fn a_destroy_that_is_cut_off_anywhere_is_made_good_by_the_next() {
             assert!(run.state.resources.is_empty() && run.world.machine.is_none());
             assert_eq!(run.world.kept_volume.is_some(), keep_volume);
             // Or the person thinks better of it: whatever is left of the data is not seeded again.
-            let data_left = other.world.machine.is_some();
+            let volume = Address::MachineVolume;
+            let data_left = match whole.world.parts.is_empty() {
+                true => other.world.machine.is_some(),
+                // What is forgotten as kept is for the person to take up again.
+                false => other.world.parts.contains_key(&volume) && other.state.resources.contains_key(&volume),
+            };
             other.settle(&lab);
             let seeds = usize::from(!data_left);
             assert_eq!(

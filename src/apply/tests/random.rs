@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use crate::fixture::{DEMO, Ended, Lab, Run, Write};
+use crate::fixture::{AWS, DEMO, Ended, Lab, Run, Write};
+use crate::names::{Address, Endpoint};
 use crate::plan::Allowed;
 
 const ALLOWED: Allowed = Allowed { data_loss: true };
@@ -16,6 +17,8 @@ struct Files {
     cpus: u8,
     image: u8,
     network: bool,
+    fixed: bool,
+    name: bool,
 }
 
 /// One thing that happens.
@@ -29,12 +32,24 @@ enum Happening {
 }
 
 impl Files {
-    fn write(self, lab: &Lab) {
-        let mut text = DEMO.replace(
-            "[machine.local]",
-            &format!("[machine.local]\ncpus = {}", 2 + u32::from(self.cpus)),
-        );
-        text = text.replace("debian-13", &format!("debian-{}", 13 + u32::from(self.image)));
+    fn write(self, lab: &Lab, at_aws: bool) {
+        let mut text = if at_aws {
+            let mut text = AWS.replace("small", ["small", "large"][usize::from(self.cpus)]);
+            text = text.replace("debian-13", ["debian-13", "debian-12"][usize::from(self.image)]);
+            if !self.fixed {
+                text = text.replace("static", "ephemeral");
+            }
+            DEMO.replace("[machine.local]\nimage = \"/images/debian-13.qcow2\"\n", &text)
+        } else {
+            let text = DEMO.replace(
+                "[machine.local]",
+                &format!("[machine.local]\ncpus = {}", 2 + u32::from(self.cpus)),
+            );
+            text.replace("debian-13", &format!("debian-{}", 13 + u32::from(self.image)))
+        };
+        if self.name {
+            text = text.replace("[routes]", "[routes]\n\"api.example.com/\" = \"web:8000\"");
+        }
         text = text.replace(
             "[stacks.demo]",
             &format!("[stacks.demo]\nscale = {{ web = {} }}", self.scale),
@@ -54,16 +69,18 @@ impl Files {
 }
 
 fn files() -> impl Strategy<Value = Files> {
-    (any::<bool>(), 0_u8..3, any::<bool>(), 0_u8..2, 0_u8..2, any::<bool>()).prop_map(
-        |(shop, scale, route, cpus, image, network)| Files {
-            shop,
-            scale,
-            route,
-            cpus,
-            image,
-            network,
-        },
-    )
+    let machine = (0_u8..2, 0_u8..2, any::<bool>(), any::<bool>());
+    let rest = (any::<bool>(), 0_u8..3, any::<bool>(), any::<bool>());
+    (machine, rest).prop_map(|((cpus, image, fixed, name), (shop, scale, route, network))| Files {
+        shop,
+        scale,
+        route,
+        cpus,
+        image,
+        network,
+        fixed,
+        name,
+    })
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
@@ -72,18 +89,77 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => Just(Happening::Applied),
         3 => (1_usize..30).prop_map(Happening::CutAt),
         3 => (1_usize..12, any::<bool>()).prop_map(|(at, written)| Happening::KilledAt(at, written)),
-        1 => (0_u8..4).prop_map(Happening::Drifted),
+        1 => (0_u8..9).prop_map(Happening::Drifted),
     ]
 }
 
 fn drift(run: &mut Run, kind: u8) {
+    let parts = &mut run.world.parts;
+    match kind {
+        4 => drop(parts.remove(&Address::MachineKey)),
+        5 => drop(parts.remove(&Address::MachineAddress)),
+        6 => drop(parts.remove(&Address::Dns("shop.example.com".into()))),
+        7 if !parts.is_empty() => run.world.terminate(),
+        8 if !parts.is_empty() => run.world.ephemeral = Endpoint::standard("127.77.0.5".parse().unwrap()),
+        _ => {}
+    }
     let Some(machine) = &mut run.world.machine else { return };
     match kind {
         0 => machine.power = crate::provider::Power::Off,
         1 => machine.probe.containers.truncate(1),
         2 => machine.probe.base.sshd = machine.probe.base.sshd.as_ref().map(|_| "e0".to_owned()),
-        _ => machine.probe.files.clear(),
+        3 => machine.probe.files.clear(),
+        _ => {}
     }
+}
+
+fn ends_like_one_clean_apply(at_aws: bool, happenings: Vec<Happening>, last: Files) -> Result<(), TestCaseError> {
+    let lab = if at_aws { Lab::aws() } else { Lab::demo() };
+    let mut run = Run::new();
+    for happening in happenings.into_iter().chain([Happening::Edited(last)]) {
+        (run.writes, run.write) = (0, Write::All);
+        (run.world.points, run.world.broken_at) = (0, None);
+        match happening {
+            Happening::Edited(files) => {
+                files.write(&lab, at_aws);
+                continue;
+            }
+            Happening::Drifted(kind) => {
+                drift(&mut run, kind);
+                continue;
+            }
+            Happening::Applied => {}
+            Happening::CutAt(point) => run.world.broken_at = Some(point),
+            Happening::KilledAt(write, true) => run.write = Write::Last(write),
+            Happening::KilledAt(write, false) => run.write = Write::Not(write),
+        }
+        let ended = run.apply(&lab, ALLOWED);
+        prop_assert!(!matches!(ended, Ended::Refused(_)), "{ended:?}");
+    }
+    run.settle_allowing(&lab, ALLOWED);
+
+    let mut clean = Run::new();
+    clean.world.ephemeral = run.world.ephemeral.clone();
+    clean.settle(&lab);
+    let comparable = |run: &Run| {
+        let mut machine = run.world.machine.clone().unwrap();
+        machine.number = 0;
+        let attributes = machine.spec.attributes();
+        // What is not the machine's own is in its parts.
+        machine.spec = lab.desired(None).instance.spec;
+        // Volumes and pulled images of what was there before stay.
+        machine.probe.volumes.clear();
+        machine.probe.images.clear();
+        machine
+            .probe
+            .networks
+            .retain(|network| *network == lab.desired(None).network);
+        (attributes, machine)
+    };
+    prop_assert_eq!(comparable(&run), comparable(&clean));
+    prop_assert_eq!(&run.world.parts, &clean.world.parts);
+    prop_assert_eq!(run.records(), clean.records());
+    Ok(())
 }
 
 proptest! {
@@ -91,41 +167,13 @@ proptest! {
 
     #[test]
     fn every_history_ends_like_one_clean_apply(happenings in proptest::collection::vec(happening(), 0..10), last in files()) {
-        let lab = Lab::demo();
-        let mut run = Run::new();
-        for happening in happenings.into_iter().chain([Happening::Edited(last)]) {
-            (run.writes, run.write) = (0, Write::All);
-            (run.world.points, run.world.broken_at) = (0, None);
-            match happening {
-                Happening::Edited(files) => {
-                    files.write(&lab);
-                    continue;
-                }
-                Happening::Drifted(kind) => {
-                    drift(&mut run, kind);
-                    continue;
-                }
-                Happening::Applied => {}
-                Happening::CutAt(point) => run.world.broken_at = Some(point),
-                Happening::KilledAt(write, true) => run.write = Write::Last(write),
-                Happening::KilledAt(write, false) => run.write = Write::Not(write),
-            }
-            let ended = run.apply(&lab, ALLOWED);
-            prop_assert!(!matches!(ended, Ended::Refused(_)), "{ended:?}");
-        }
-        run.settle_allowing(&lab, ALLOWED);
+        ends_like_one_clean_apply(false, happenings, last)?;
+    }
 
-        let mut clean = Run::new();
-        clean.settle(&lab);
-        let comparable = |run: &Run| {
-            let mut machine = run.world.machine.clone().unwrap();
-            // Volumes and pulled images of what was there before stay.
-            machine.probe.volumes.clear();
-            machine.probe.images.clear();
-            machine.probe.networks.retain(|network| *network == lab.desired(None).network);
-            machine
-        };
-        prop_assert_eq!(comparable(&run), comparable(&clean));
-        prop_assert_eq!(run.records(), clean.records());
+    #[test]
+    fn every_history_at_a_cloud_ends_like_one_clean_apply(
+        happenings in proptest::collection::vec(happening(), 0..10), last in files()
+    ) {
+        ends_like_one_clean_apply(true, happenings, last)?;
     }
 }

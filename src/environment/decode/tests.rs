@@ -74,8 +74,8 @@ fn a_misspelt_key_is_told_with_the_nearest_one() {
       :    `-- unknown
     2 |
       `----
-     help: did you mean `protect`? there are: access, data, domain, images, machine, network,
-           protect, routes, secrets, stacks, tls, vars
+     help: did you mean `protect`? there are: access, data, dns, domain, images, machine, network,
+           protect, routes, secrets, stacks, tls, ttl, vars
     "#);
 }
 
@@ -266,7 +266,7 @@ fn a_missing_machine_is_told() {
     1 | domain = "a.example.com"
       : ^
       `----
-     help: add [machine.local]
+     help: add one of [machine.aws], [machine.local]
     "#);
     assert_snapshot!(problems("[machine]\n"), @r#"
      error: `machine` is empty
@@ -274,7 +274,7 @@ fn a_missing_machine_is_told() {
     1 | [machine]
       :  ^^^^^^^
       `----
-     help: add [machine.local]
+     help: add one of [machine.aws], [machine.local]
     "#);
 }
 
@@ -288,7 +288,7 @@ fn an_unknown_provider_is_told() {
       :            `-- unknown
     2 | cpus = 2
       `----
-     help: did you mean `local`?
+     help: did you mean `local`? there are: aws, local
     "#);
     assert_snapshot!(problems("[machine.local]\n[machine.ssh]\nhost = \"x\"\n"), @r#"
      error: unknown provider `ssh`
@@ -299,7 +299,7 @@ fn an_unknown_provider_is_told() {
       :           `-- unknown
     3 | host = "x"
       `----
-     help: there are: local
+     help: there are: aws, local
     "#);
 }
 
@@ -380,8 +380,8 @@ fn windows_line_ends_and_a_byte_order_mark_are_fine() {
       :    `-- unknown
     3 | [machine.local]
       `----
-     help: did you mean `protect`? there are: access, data, domain, images, machine, network,
-           protect, routes, secrets, stacks, tls, vars
+     help: did you mean `protect`? there are: access, data, dns, domain, images, machine, network,
+           protect, routes, secrets, stacks, tls, ttl, vars
     "#);
 }
 

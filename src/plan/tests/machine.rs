@@ -92,7 +92,6 @@ fn a_volume_never_shrinks_and_is_never_taken_away() {
         volume_gib: 5 → 4
     ~ host.base
         file system of the data volume: 5 GiB → 4 GiB
-    note: the machine is stopped and started; the host is looked at once it runs again
     refused: volume_gib cannot shrink: no disk does without losing data; write the old size
     demo: 0 to add, 2 to change, 0 to replace, 0 to remove.
     ");

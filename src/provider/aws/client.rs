@@ -37,7 +37,7 @@ impl Aws {
         })?;
         Ok(Self {
             ec2: aws_sdk_ec2::Client::new(config),
-            config: config.clone(),
+            config: Box::new(config.clone()),
             region,
             profile,
             opened: Default::default(),

@@ -66,7 +66,7 @@ pub(super) async fn costs(aws: &Aws, spec: &InstanceSpec) -> Option<Costs> {
 
 impl Prices {
     pub(super) fn of(aws: &Aws) -> Self {
-        let config = aws_sdk_pricing::config::Builder::from(&aws.config)
+        let config = aws_sdk_pricing::config::Builder::from(aws.config.as_ref())
             .region(Region::new(SERVED_FROM))
             .retry_config(RetryConfig::standard().with_max_attempts(2))
             .build();

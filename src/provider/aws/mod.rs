@@ -37,7 +37,7 @@ pub struct Access {
 #[derive(Debug, Clone)]
 pub struct Aws {
     ec2: aws_sdk_ec2::Client,
-    config: aws_config::SdkConfig,
+    config: Box<aws_config::SdkConfig>,
     region: String,
     profile: Option<String>,
     opened: operator::Opened,

@@ -4,26 +4,22 @@
 
 mod change;
 mod hang;
+mod make;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use aws_sdk_ec2::types::{ResourceType, Volume, VolumeAttachmentState, VolumeState, VolumeType};
-use tokio::time::Instant;
+use aws_sdk_ec2::types::{Volume, VolumeAttachmentState, VolumeState, VolumeType};
 
-use super::own::{Machine, is_gone, is_nobody_elses, machine, needed_machine, retag, shape};
+use super::own::{is_gone, is_nobody_elses, machine, needed_machine, retag, shape};
 use super::tags::{self, ENCRYPTION, Tags};
 use super::wait::{self, Look};
 use super::{Aws, error};
 use crate::names::Address;
 use crate::note::Say;
 use crate::provider::spec::aws::ATTACHED;
-use crate::provider::{Attributes, AwsShape, InstanceSpec, Owner, Part, ProviderError};
+use crate::provider::{Attributes, InstanceSpec, Owner, Part, ProviderError};
 
-/// How long a new volume may take. Blank ones are there within seconds.
-const CREATED_WITHIN: Duration = Duration::from_secs(180);
-/// How long a volume that was made may be hidden until it counts as one that is gone. Mostly it is a second.
-const SEEN_WITHIN: Duration = Duration::from_secs(20);
 /// How long a deleted one may still be seen.
 const DELETED_WITHIN: Duration = Duration::from_secs(300);
 /// What every gp3 volume has without being paid for (EBS, General Purpose SSD).
@@ -98,7 +94,7 @@ pub(super) async fn ensure(aws: &Aws, owner: &Owner, spec: &InstanceSpec, say: S
     let machine = needed_machine(aws, owner, "hang the data volume on the machine").await?;
     let there = match find(aws, owner).await? {
         Some(there) => there,
-        None => create(aws, owner, spec, shape, gib, &machine, say).await?,
+        None => make::create(aws, owner, spec, shape, gib, &machine, say).await?,
     };
     let id = there.volume_id().unwrap_or_default().to_owned();
     if there.availability_zone().is_some_and(|zone| zone != machine.zone) {
@@ -115,7 +111,7 @@ pub(super) async fn ensure(aws: &Aws, owner: &Owner, spec: &InstanceSpec, say: S
     let wanted = Tags::of(owner, &Address::MachineVolume, spec);
     // How it is encrypted was decided when it was made.
     retag(aws, &id, &wanted, &Tags::read(there.tags())).await?;
-    let there = ready(aws, &id, say).await?;
+    let there = make::ready(aws, &id, say).await?;
     change::to_size(aws, &there, gib, say).await?;
     hang::attach(aws, owner, &there, &machine, say).await?;
     let now = one(aws, &id).await?.ok_or_else(|| vanished(&id))?;
@@ -211,85 +207,6 @@ where
 
 fn lives(volume: &Volume) -> bool {
     !matches!(volume.state(), Some(VolumeState::Deleted | VolumeState::Deleting))
-}
-
-/// Makes a blank one in the machine's zone. A token of a volume that is gone gives that one back: then another is derived.
-async fn create(
-    aws: &Aws,
-    owner: &Owner,
-    spec: &InstanceSpec,
-    shape: &AwsShape,
-    gib: i32,
-    machine: &Machine,
-    say: Say<'_>,
-) -> Result<Volume, ProviderError> {
-    let asked = shape.kms_key.as_deref().unwrap_or("default key");
-    let tags = Tags::of(owner, &Address::MachineVolume, spec).with(ENCRYPTION, asked);
-    let mut before = String::new();
-    loop {
-        let size = gib.to_string();
-        let token = tags::token(
-            owner,
-            &Address::MachineVolume,
-            0,
-            &[&machine.zone, &size, asked, &before],
-        );
-        let request = aws
-            .ec2
-            .create_volume()
-            .client_token(token)
-            .availability_zone(&machine.zone)
-            .volume_type(VolumeType::Gp3)
-            .size(gib)
-            .encrypted(true)
-            .set_kms_key_id(shape.kms_key.clone())
-            .tag_specifications(tags.specification(ResourceType::Volume));
-        let made = request.send().await.map_err(|why| {
-            let what = format!("failed to make a data volume of {gib} GiB in {}", machine.zone);
-            error::failed(what, "ec2:CreateVolume", why)
-        })?;
-        let id = made.volume_id().unwrap_or_default().to_owned();
-        if before == id || appears(aws, &id, say).await? {
-            return ready(aws, &id, say).await;
-        }
-        // It is gone: removed before, and told again because the same was asked for.
-        before = id;
-    }
-}
-
-/// Whether a volume of which a call told comes to be seen.
-async fn appears(aws: &Aws, id: &str, say: Say<'_>) -> Result<bool, ProviderError> {
-    let end = Instant::now() + SEEN_WITHIN;
-    wait::until("the data volume to be seen", SEEN_WITHIN * 2, say, || async {
-        match one(aws, id).await?.filter(lives) {
-            Some(_) => Ok(Look::Done(true)),
-            None if Instant::now() > end => Ok(Look::Done(false)),
-            None => Ok(Look::NotYet("not seen yet".to_owned())),
-        }
-    })
-    .await
-}
-
-/// Waits until a volume is made. It may not be seen for some seconds.
-async fn ready(aws: &Aws, id: &str, say: Say<'_>) -> Result<Volume, ProviderError> {
-    wait::until("the data volume to be made", CREATED_WITHIN, say, || async {
-        let Some(there) = one(aws, id).await? else {
-            return Ok(Look::NotYet("not seen yet".to_owned()));
-        };
-        match there.state() {
-            Some(VolumeState::Available | VolumeState::InUse) => Ok(Look::Done(there)),
-            Some(VolumeState::Error) => Err(ProviderError::new(format!(
-                "failed to make the data volume {id}: its state is `error`"
-            ))
-            .with_remedy(
-                "mostly the KMS key may not be used, or is disabled: mend that, delete the volume, apply again",
-            )),
-            state => Ok(Look::NotYet(
-                state.map_or("in no state", VolumeState::as_str).to_owned(),
-            )),
-        }
-    })
-    .await
 }
 
 fn vanished(id: &str) -> ProviderError {

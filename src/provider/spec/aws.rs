@@ -124,7 +124,7 @@ impl AwsShape {
                 .to_owned()
             }),
         );
-        optional("ttl", spec.ttl_seconds.map(|seconds| format!("{seconds} s")));
+        optional("ttl", spec.ttl_seconds.map(shown_time));
         optional("tags", self.shown_tags());
         attributes
     }
@@ -174,6 +174,16 @@ impl AwsShape {
     fn shown_tags(&self) -> Option<String> {
         let tags: Vec<String> = self.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
         (!tags.is_empty()).then(|| tags.join(", "))
+    }
+}
+
+/// A time as it is written.
+fn shown_time(seconds: u64) -> String {
+    match seconds {
+        days if days % 86_400 == 0 => format!("{}d", days / 86_400),
+        hours if hours % 3600 == 0 => format!("{}h", hours / 3600),
+        minutes if minutes % 60 == 0 => format!("{}m", minutes / 60),
+        seconds => format!("{seconds}s"),
     }
 }
 

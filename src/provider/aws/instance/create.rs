@@ -6,7 +6,7 @@ use aws_sdk_ec2::types::Instance as Described;
 use futures_util::future::try_join4;
 
 use super::launch::{self, Launch};
-use super::{all, chosen, id, lives, run, shape_of, user_data};
+use super::{all, chosen, id, lives, made_by_us, run, shape_of, user_data};
 use crate::names::Address;
 use crate::note::{Note, Say};
 use crate::provider::aws::tags::{self, Tags};
@@ -61,7 +61,7 @@ pub async fn create(
         // A token gives the machine that was made with it, also when that one is dead.
         dead: there
             .iter()
-            .filter(|machine| !lives(machine))
+            .filter(|machine| !lives(machine) && is_of(machine, generation))
             .map(|machine| id(machine).to_owned())
             .collect(),
     };
@@ -144,7 +144,7 @@ async fn key(aws: &Aws, owner: &Owner, say: Say<'_>) -> Result<String, ProviderE
 }
 
 /// Takes away what this very step made twice. That can only be when a call was repeated while its machine was not to be seen
-/// yet and its zone had no room any more; a machine that somebody made from ours in the console bears no token like this.
+/// yet and its zone had no room any more.
 async fn remove_surplus(
     aws: &Aws,
     keep: &str,
@@ -152,18 +152,10 @@ async fn remove_surplus(
     there: &[Described],
     say: Say<'_>,
 ) -> Result<(), ProviderError> {
-    let generation = generation.to_string();
-    let ours = |machine: &&Described| {
-        let token = machine.client_token().unwrap_or_default();
-        lives(machine)
-            && id(machine) != keep
-            && token.len() == 32
-            && token.bytes().all(|byte| byte.is_ascii_hexdigit())
-            && Tags::read(machine.tags()).get(tags::GENERATION) == Some(&generation)
-    };
     let surplus: Vec<String> = there
         .iter()
-        .filter(ours)
+        .filter(|machine| lives(machine) && id(machine) != keep && made_by_us(machine))
+        .filter(|machine| is_of(machine, generation))
         .map(|machine| id(machine).to_owned())
         .collect();
     if surplus.is_empty() {
@@ -176,4 +168,9 @@ async fn remove_surplus(
     let request = aws.ec2.terminate_instances().set_instance_ids(Some(surplus));
     let failed = |why| error::failed("failed to terminate a surplus machine", "ec2:TerminateInstances", why);
     request.send().await.map(|_| ()).map_err(failed)
+}
+
+/// Whether it is the owner's machine of this count.
+fn is_of(machine: &Described, generation: u64) -> bool {
+    Tags::read(machine.tags()).get(tags::GENERATION) == Some(&generation.to_string())
 }

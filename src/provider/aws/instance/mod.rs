@@ -52,6 +52,13 @@ pub fn lives(instance: &Described) -> bool {
     !matches!(state(instance), State::Terminated | State::ShuttingDown)
 }
 
+/// Whether it was made by a call of ours. One that somebody launched in the console like ours may bear our tags; it bears a
+/// token of another form.
+fn made_by_us(instance: &Described) -> bool {
+    let token = instance.client_token().unwrap_or_default();
+    token.len() == 32 && token.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// Its identifier.
 pub fn id(instance: &Described) -> &str {
     instance.instance_id().unwrap_or_default()

@@ -141,7 +141,8 @@ mod tests {
 
     fn refusal(shape: &AwsShape, zone: Option<&str>, subnets: &[Subnet]) -> String {
         let error = choose(shape, zone, subnets).unwrap_err();
-        format!("{error}\n{}", error.remedy.as_deref().unwrap_or_default())
+        let what = error.to_string();
+        format!("{what}\n{}", error.remedy.unwrap_or_default())
     }
 
     #[test]

@@ -8,6 +8,7 @@ import os
 import pathlib
 import signal
 import sys
+import traceback
 from types import FrameType
 
 from . import addresses, proxy, server
@@ -33,14 +34,20 @@ def main() -> None:
     if args.machines:
         machines = hooks.Machines(args.image)
         hooks.install(machines)
+    status = 1
     try:
         serve(args.authorize, machines)
+        status = 0
+    except SystemExit:
+        status = 0
+    except Exception:
+        traceback.print_exc()
     finally:
         if machines:
             machines.close()
-        sys.stdout.flush()
+        sys.stderr.flush()
         # Threads may be in the middle of a call; nobody waits for its answer.
-        os._exit(0)
+        os._exit(status)
 
 
 def serve(authorize: bool, machines: hooks.Machines | None) -> None:

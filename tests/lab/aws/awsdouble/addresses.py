@@ -8,8 +8,6 @@ import random
 import threading
 from pathlib import Path
 
-
-
 SPACE = 254 * 250  # 127.78.0.1 to 127.78.249.254
 
 

@@ -1,4 +1,4 @@
-"""Attributes of instances that moto drops, resets or changes when they cannot be: type, metadata, CPU credits, profile."""
+"""Attributes of instances that moto drops, resets or changes when it must not: type, metadata, CPU credits, profile."""
 
 from __future__ import annotations
 
@@ -84,7 +84,9 @@ def describe_instance_credit_specifications(self: Any) -> ActionResult:
     instances = self.ec2_backend.get_multi_instances_by_id(asked) if asked else self.ec2_backend.all_instances()
     for instance in instances:
         if asked and not burstable(instance):
-            raise refuse("UnsupportedOperation", f"The instance '{instance.id}' is not a burstable performance instance.")
+            raise refuse(
+                "UnsupportedOperation", f"The instance '{instance.id}' is not a burstable performance instance."
+            )
     specifications = [
         {"InstanceId": instance.id, "CpuCredits": instance.cpu_credits}
         for instance in instances
@@ -99,7 +101,9 @@ def modify_instance_credit_specification(self: Any) -> ActionResult:
     for wanted in self._get_param("InstanceCreditSpecifications", []):
         [instance] = self.ec2_backend.get_multi_instances_by_id([wanted["InstanceId"]])
         if not burstable(instance):
-            raise refuse("UnsupportedOperation", f"The instance '{instance.id}' is not a burstable performance instance.")
+            raise refuse(
+                "UnsupportedOperation", f"The instance '{instance.id}' is not a burstable performance instance."
+            )
         instance.cpu_credits = wanted["CpuCredits"]
         done.append({"InstanceId": instance.id})
     return ActionResult(
@@ -125,7 +129,8 @@ def known_profile(original: Any) -> Any:
             kind = "name" if kwargs.get("iam_instance_profile_name") else "arn"
             raise refuse(
                 "InvalidParameterValue",
-                f"Value ({name}) for parameter iamInstanceProfile.{kind} is invalid. Invalid IAM Instance Profile {kind}",
+                f"Value ({name}) for parameter iamInstanceProfile.{kind} is invalid."
+                f" Invalid IAM Instance Profile {kind}",
             ) from None
 
     return find

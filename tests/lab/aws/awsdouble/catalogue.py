@@ -91,7 +91,7 @@ def publish_images(original: Any, self: Any) -> None:
             creation_date=datetime.datetime.combine(image.date, datetime.time(11, 30)),
             region_name=f"{self.region_name}a",
         )
-        ami.root_size_gib = image.size_gib
+        ami.root_size_gib = image.size_gib  # type: ignore[attr-defined]
         self.amis[identity] = ami
 
 
@@ -120,7 +120,7 @@ def publish_parameters(original: Any, self: Any, account_id: str, region_name: s
     for image in images():
         for name in image.parameters:
             self.setdefault(name, []).append(
-                Parameter(
+                Parameter(  # type: ignore[abstract]
                     account_id=account_id,
                     name=name,
                     value=image.id(region_name),

@@ -40,7 +40,7 @@ class Rule:
         nth = given.get("nth", "every" if "times" in given else 1)
         every = nth == "every"
         if not every and (not isinstance(nth, int) or nth < 1):
-            raise ValueError("nth is a number from 1, or \"every\"")
+            raise ValueError('nth is a number from 1, or "every"')
         times = given.get("times", None if every else 1)
         if times is not None and (not isinstance(times, int) or times < 1):
             raise ValueError("times is a number from 1")

@@ -54,7 +54,7 @@ def stop_instances(original: Any, self: Any, instance_ids: list[str]) -> Any:
             raise refuse(
                 "UnsupportedOperation",
                 f"You can't stop the Spot Instance '{instance.id}' because it is associated with a one-time Spot"
-                " Instance request. You can only stop Spot Instances associated with persistent Spot Instance requests.",
+                " Instance request. You can only stop Spot Instances associated with persistent requests.",
             )
     return original(self, instance_ids)
 

@@ -19,7 +19,7 @@ USER_DATA_LIMIT = 16384  # bytes, before base64: "User data is limited to 16 KB,
 
 def type_of(name: str) -> dict[str, Any]:
     """What is known of an instance type; one that is not there is refused as RunInstances does."""
-    found = INSTANCE_TYPES.get(name)
+    found: dict[str, Any] | None = INSTANCE_TYPES.get(name)
     if found is None:
         raise refuse("InvalidParameterValue", f"Invalid value '{name}' for InstanceType.")
     return found
@@ -43,7 +43,8 @@ def parse_block_device_mapping(original: Any, self: Any) -> list[dict[str, Any]]
         if base and int(size) < base["VolumeSize"]:
             raise refuse(
                 "InvalidBlockDeviceMapping",
-                f"Volume of size {size}GB is smaller than snapshot '{base['SnapshotId']}', expect size>= {base['VolumeSize']}GB",
+                f"Volume of size {size}GB is smaller than snapshot '{base['SnapshotId']}',"
+                f" expect size>= {base['VolumeSize']}GB",
             )
         mappings[device] = {"DeviceName": device, "Ebs": {**base, **wanted, "VolumeSize": int(size)}}
     for mapping in mappings.values():
@@ -102,7 +103,10 @@ def run_instances(
     nics = kwargs.get("nics") or []
     subnet = kwargs.get("subnet_id") or next((nic["SubnetId"] for nic in nics if "SubnetId" in nic), None)
     if subnet is None and self.get_default_vpc() is None:
-        raise refuse("VPCIdNotSpecified", "No default VPC for this user. GroupName is only supported for EC2-Classic and default VPC.")
+        raise refuse(
+            "VPCIdNotSpecified",
+            "No default VPC for this user. GroupName is only supported for EC2-Classic and default VPC.",
+        )
     if spot and not THE.spot_capacity:
         raise refuse("InsufficientInstanceCapacity", "There is no Spot capacity available that matches your request.")
     zone = free_zone(self, kwargs.get("placement"), subnet, kind)
@@ -122,9 +126,7 @@ def run_instances(
     mappings = kwargs.pop("block_device_mappings", None) or root_mapping(image)
     volume_tags = kwargs.get("tags", {}).get("volume", {})
     # Nothing of an instance exists unless all of it can: what may be refused comes before moto's own call.
-    reservation = original(
-        self, image_id, count, user_data, security_group_names, block_device_mappings=[], **kwargs
-    )
+    reservation = original(self, image_id, count, user_data, security_group_names, block_device_mappings=[], **kwargs)
     for instance in reservation.instances:
         instance.reservation_id = reservation.id
         for nic in instance.nics.values():

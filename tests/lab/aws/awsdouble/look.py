@@ -1,7 +1,7 @@
-"""look ENDPOINT [--region REGION]...: everything that is in the account and is not a default of it, as one JSON document.
+"""look ENDPOINT [--region REGION]...: everything in the account that is not a default of it, as one JSON document.
 
-It asks through boto3, as somebody would who knows nothing of `provision`. Give it the double's `direct` endpoint: asked at
-the proxy it would be counted, logged, and shown what clients are shown.
+It asks through boto3, as somebody would who knows nothing of `provision`. Give it the double's `direct` endpoint: asked
+at the proxy it would be counted, logged, and shown what clients are shown.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def attribute(ec2: Any, instance: str, name: str, key: str) -> Any:
 def instance_of(ec2: Any, found: dict[str, Any]) -> dict[str, Any]:
     identity, metadata = found["InstanceId"], found.get("MetadataOptions", {})
     user_data = attribute(ec2, identity, "userData", "UserData")
-    interface = next(iter(found.get("NetworkInterfaces", [])), {})
+    interface: dict[str, Any] = next(iter(found.get("NetworkInterfaces", [])), {})
     return {
         "id": identity,
         "state": found["State"]["Name"],
@@ -173,7 +173,9 @@ def snapshot_of(found: dict[str, Any]) -> dict[str, Any]:
 def region(session: boto3.Session, endpoint: str, name: str) -> dict[str, Any]:
     config = botocore.config.Config(retries={"total_max_attempts": 1}, region_name=name)
     ec2 = session.client("ec2", endpoint_url=endpoint, config=config)
-    groups = [found for found in pages(ec2, "describe_security_groups", "SecurityGroups") if found["GroupName"] != "default"]
+    groups = [
+        found for found in pages(ec2, "describe_security_groups", "SecurityGroups") if found["GroupName"] != "default"
+    ]
     interfaces = pages(ec2, "describe_network_interfaces", "NetworkInterfaces")
     things = {
         "instances": instances(ec2),

@@ -9,7 +9,7 @@ import fnmatch
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -104,9 +104,13 @@ def ec2_needs(call: Call) -> Iterator[Need]:
     for target in call.targets:
         if ID.fullmatch(target):
             kind = KINDS.get(target.split("-")[0], "other")
-            needs.append(Need(action, arn(kind, target, call.region), context(base, tags_of(target, call.region), request)))
+            needs.append(
+                Need(action, arn(kind, target, call.region), context(base, tags_of(target, call.region), request))
+            )
         elif call.action != "ImportKeyPair":
-            needs.append(Need(action, arn("key-pair", target, call.region), context(base, key_tags(target, call.region), {})))
+            needs.append(
+                Need(action, arn("key-pair", target, call.region), context(base, key_tags(target, call.region), {}))
+            )
     for kind in MAKES.get(call.action, ()):
         name = call.parameters.get("KeyName", "*") if kind == "key-pair" else "*"
         made = arn(kind, name, call.region)
@@ -147,14 +151,17 @@ def needs_of(call: Call) -> Iterator[Need]:
 
 
 def listed(value: Any) -> list[str]:
-    return [str(entry) if not isinstance(entry, bool) else str(entry).lower() for entry in (value if isinstance(value, list) else [value])]
+    return [
+        str(entry) if not isinstance(entry, bool) else str(entry).lower()
+        for entry in (value if isinstance(value, list) else [value])
+    ]
 
 
 def matches(patterns: Any, value: str) -> bool:
     return any(fnmatch.fnmatchcase(value.lower(), pattern.lower()) for pattern in listed(patterns))
 
 
-COMPARISONS = {
+COMPARISONS: dict[str, Callable[[str, list[str]], bool]] = {
     "stringequals": lambda value, wanted: value in wanted,
     "stringequalsignorecase": lambda value, wanted: value.lower() in [entry.lower() for entry in wanted],
     "stringlike": lambda value, wanted: any(fnmatch.fnmatchcase(value, entry) for entry in wanted),
@@ -238,7 +245,9 @@ class Permissions:
         """The answer that the call gets instead of being made, if it is not permitted."""
         if not self.knows(call.access_key):
             if call.service == "ec2":
-                return answers.refusal(call, "AuthFailure", "AWS was not able to validate the provided access credentials")
+                return answers.refusal(
+                    call, "AuthFailure", "AWS was not able to validate the provided access credentials"
+                )
             code = "UnrecognizedClientException" if call.service in JSON else "InvalidClientTokenId"
             return answers.refusal(call, code, "The security token included in the request is invalid.", 403)
         with self._lock:
@@ -269,4 +278,9 @@ class Permissions:
             return answers.refusal(
                 call, "UnauthorizedOperation", f"You are not authorized to perform this operation. {text}."
             )
-        return answers.refusal(call, "AccessDeniedException" if call.service in JSON else "AccessDenied", text, 400 if call.service in JSON else 403)
+        return answers.refusal(
+            call,
+            "AccessDeniedException" if call.service in JSON else "AccessDenied",
+            text,
+            400 if call.service in JSON else 403,
+        )

@@ -26,6 +26,7 @@ from . import (
     attributes,
     catalogue,
     dns,
+    elastic,
     groups,
     instances,
     launching,
@@ -37,7 +38,7 @@ from . import (
 )
 
 # They act by being imported.
-PATCHES = (catalogue, networks, launching, instances, attributes, volumes, groups, tags, dns, tokens)
+PATCHES = (catalogue, networks, launching, instances, attributes, volumes, elastic, groups, tags, dns, tokens)
 
 
 class Application:
@@ -48,7 +49,8 @@ class Application:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ.get("HTTP_X_AMZ_TARGET") != "AWSPriceListService.GetProducts":
-            return self._moto(environ, start_response)
+            moto: Iterable[bytes] = self._moto(environ, start_response)
+            return moto
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         try:
             status, answer = "200 OK", prices.get_products(json.loads(body or b"{}"))
@@ -62,9 +64,9 @@ def start() -> BaseWSGIServer:
     """The server, serving on a free port of the loopback."""
     # Moto's own would belong to somebody in the world: nothing that a test sends may leave this computer.
     claim = addresses.Addresses().claim
-    moto.ec2.models.elastic_ip_addresses.random_ip = claim
-    moto.ec2.models.elastic_network_interfaces.random_public_ip = claim
+    moto.ec2.models.elastic_ip_addresses.random_ip = claim  # type: ignore[attr-defined]
+    moto.ec2.models.elastic_network_interfaces.random_public_ip = claim  # type: ignore[attr-defined]
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = make_server("127.0.0.1", 0, Application(), threaded=True, request_handler=MotoRequestHandler)  # type: ignore[arg-type]
+    server = make_server("127.0.0.1", 0, Application(), threaded=True, request_handler=MotoRequestHandler)
     threading.Thread(target=server.serve_forever, name="moto", daemon=True).start()
     return server

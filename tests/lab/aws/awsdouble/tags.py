@@ -52,7 +52,7 @@ def pairs_by_id(response: Any) -> list[Any]:
 
 
 @around(KeyPairs, "describe_key_pairs")
-def describe_key_pairs(original: Any, self: Any) -> ActionResult:
+def describe_key_pairs(original: Any, self: Any) -> Any:
     wanted = pairs_by_id(self)
     result = original(self)
     if wanted:
@@ -61,7 +61,7 @@ def describe_key_pairs(original: Any, self: Any) -> ActionResult:
 
 
 @around(KeyPairs, "delete_key_pair")
-def delete_key_pair(original: Any, self: Any) -> ActionResult:
+def delete_key_pair(original: Any, self: Any) -> Any:
     for pair in pairs_by_id(self):
         self.ec2_backend.delete_key_pair(pair.key_name)
         return ActionResult({"Return": True, "KeyPairId": pair.id})

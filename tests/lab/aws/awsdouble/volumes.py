@@ -1,17 +1,14 @@
-"""Volumes and elastic addresses: states that calls must respect, growing in place, quotas."""
+"""Volumes: states that calls must respect, and growing in place."""
 
 from __future__ import annotations
 
 import time
 from typing import Any
 
-from moto.core.responses import ActionResult
 from moto.ec2.models.elastic_block_store import EBSBackend, VolumeAttachment, VolumeModification
-from moto.ec2.models.elastic_ip_addresses import ElasticAddressBackend
 from moto.ec2.responses.elastic_block_store import ElasticBlockStore
 
-from .account import THE
-from .patch import added, around, refuse
+from .patch import around, refuse
 
 # Seconds that a modification is `modifying`, and until it is `completed` and not `optimizing` any more.
 MODIFYING, OPTIMIZING = 0.2, 1.0
@@ -40,14 +37,16 @@ def attach_volume(
     if instance.state not in ("running", "stopped"):
         raise refuse("IncorrectState", f"Instance '{instance_id}' is not 'running'.")
     if volume.zone and volume.zone.name != instance.placement.zone:
-        raise refuse("InvalidVolume.ZoneMismatch", f"The volume '{volume_id}' is not in the same availability zone as instance '{instance_id}'")
+        raise refuse(
+            "InvalidVolume.ZoneMismatch",
+            f"The volume '{volume_id}' is not in the same availability zone as instance '{instance_id}'",
+        )
     if device_path in instance.block_device_mapping:
         raise refuse(
             "InvalidParameterValue",
             f"Invalid value '{device_path}' for unixDevice. Attachment point {device_path} is already in use",
         )
-    attachment = original(self, volume_id, instance_id, device_path, delete_on_termination)
-    return attachment
+    return original(self, volume_id, instance_id, device_path, delete_on_termination)
 
 
 @around(EBSBackend, "detach_volume")
@@ -57,7 +56,9 @@ def detach_volume(original: Any, self: Any, volume_id: str, instance_id: str, de
         raise refuse("IncorrectState", f"Volume '{volume_id}' is in the 'available' state.")
     instance = volume.attachment.instance
     if instance_id and instance.id != instance_id:
-        raise refuse("InvalidAttachment.NotFound", f"The volume '{volume_id}' is not attached to instance '{instance_id}'")
+        raise refuse(
+            "InvalidAttachment.NotFound", f"The volume '{volume_id}' is not attached to instance '{instance_id}'"
+        )
     return original(self, volume_id, instance.id, device_path or volume.attachment.device)
 
 
@@ -67,7 +68,10 @@ def detach_by_call(original: Any, self: Any) -> Any:
     volume = self.ec2_backend.get_volume(self._get_param("VolumeId"))
     attached = volume.attachment
     if attached and attached.device == attached.instance.root_device_name and attached.instance.state == "running":
-        raise refuse("OperationNotPermitted", f"Unable to detach root volume '{volume.id}' from instance '{attached.instance.id}'")
+        raise refuse(
+            "OperationNotPermitted",
+            f"Unable to detach root volume '{volume.id}' from instance '{attached.instance.id}'",
+        )
     return original(self)
 
 
@@ -113,9 +117,7 @@ def modification_filter(original: Any, self: Any, filter_name: str, method_name:
 def modify_volume(original: Any, self: Any, volume_id: str, target_size: Any = None, *args: Any, **kwargs: Any) -> Any:
     volume = self.get_volume(volume_id)
     if target_size is not None and int(target_size) < volume.size:
-        raise refuse(
-            "InvalidParameterValue", f"New size cannot be smaller than existing size {volume.size}"
-        )
+        raise refuse("InvalidParameterValue", f"New size cannot be smaller than existing size {volume.size}")
     if volume.modifications and volume.modifications[-1].modification_state != "completed":
         raise refuse(
             "IncorrectModificationState",
@@ -138,12 +140,6 @@ def describe_volumes_modifications(original: Any, self: Any, volume_ids: Any = N
     return list({modification.volume.id: modification for modification in found}.values())
 
 
-@added(ElasticBlockStore, "get_ebs_default_kms_key_id")
-def get_ebs_default_kms_key_id(self: Any) -> ActionResult:
-    """The key that AWS makes for an account that has chosen none."""
-    return ActionResult({"KmsKeyId": "alias/aws/ebs"})
-
-
 @around(ElasticBlockStore, "describe_snapshots")
 def describe_snapshots(original: Any, self: Any) -> Any:
     """Moto ignores the owners that are asked for, and images of vendors come with snapshots."""
@@ -154,37 +150,3 @@ def describe_snapshots(original: Any, self: Any) -> Any:
             owners.add(self.current_account)
         result.result["Snapshots"] = [found for found in result.result["Snapshots"] if found.owner_id in owners]
     return result
-
-
-@around(ElasticAddressBackend, "allocate_address")
-def allocate_address(original: Any, self: Any, domain: str, *args: Any, **kwargs: Any) -> Any:
-    if len(self.addresses) >= THE.address_limit:
-        raise refuse("AddressLimitExceeded", "The maximum number of addresses has been reached.")
-    return original(self, domain or "vpc", *args, **kwargs)
-
-
-@around(ElasticAddressBackend, "associate_address")
-def associate_address(original: Any, self: Any, instance: Any = None, *args: Any, **kwargs: Any) -> Any:
-    """An address that another instance has moves only with reassociation; a second address displaces the first."""
-    if instance is not None and instance.state not in ("running", "stopped", "stopping"):
-        raise refuse("InvalidInstanceID", f"The pending-instance-creation instance '{instance.id}' is not in a valid state for this operation.")
-    before = [address for address in self.addresses if instance is not None and address.instance is instance]
-    holders = {address.allocation_id: address.eni for address in self.addresses}
-    result = original(self, instance, *args, **kwargs)
-    left = holders.get(result.allocation_id)
-    if left is not None and left is not result.eni:
-        left.public_ip = None
-        if left.instance and left.instance.state == "running":
-            left.check_auto_public_ip()
-    for address in before:
-        if address is not result:
-            address.instance = address.eni = address.association_id = None
-    return result
-
-
-@around(ElasticAddressBackend, "release_address")
-def release_address(original: Any, self: Any, address: str | None = None, allocation_id: str | None = None) -> Any:
-    held = self.address_by_allocation([allocation_id]) if allocation_id else self.address_by_ip([address])
-    if held[0].association_id:
-        raise refuse("InvalidIPAddress.InUse", f"Address {held[0].public_ip} is in use.")
-    return original(self, address, allocation_id)

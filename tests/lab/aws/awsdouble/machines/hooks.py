@@ -112,7 +112,8 @@ def may_bind() -> None:
             probe.bind(("127.78.255.254", 22))
     except PermissionError:
         raise SystemExit(
-            "double: machines need ports below 1024: run as root, or: sudo sysctl net.ipv4.ip_unprivileged_port_start=22"
+            "double: machines need ports below 1024: run as root, or run: sudo sysctl"
+            " net.ipv4.ip_unprivileged_port_start=22"
         ) from None
     except OSError:
         raise SystemExit(

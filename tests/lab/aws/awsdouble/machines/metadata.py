@@ -71,7 +71,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
     def address_string(self) -> str:
-        return self.service.instance.id
+        return str(self.service.instance.id)
 
     def reply(self, status: int, body: bytes = b"", **headers: str) -> None:
         self.send_response(status)
@@ -100,7 +100,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         token = self.headers.get(TOKEN)
         if options.http_endpoint != "enabled":
             self.reply(403)
-        elif (token or options.http_tokens == "required") and self.service.tokens.get(token or "", 0) < time.monotonic():
+        elif (token or options.http_tokens == "required") and self.service.tokens.get(
+            token or "", 0
+        ) < time.monotonic():
             self.reply(401)
         else:
             body = self.find()

@@ -55,8 +55,9 @@ def uuid_of(instance: str) -> str:
 
 
 def network(metadata: Path, forwards: set[tuple[str, str, int]]) -> str:
-    """Every address is on the link, so that both 10.0.2.2, which is this computer's loopback, and the metadata service are
-    answered within QEMU. Nothing else is: a machine reaches nobody.
+    """User-mode networking, with every address of the world in the machine's own network: a `guestfwd` must be in it,
+    and so must 10.0.2.2, which is this computer's loopback. Connections to anywhere else are refused at once; names are asked of
+    this computer's resolver, at 10.0.2.3.
     """
     service = value(f"cmd:{shlex.quote(str(HERE / 'pipe'))} {shlex.quote(str(metadata))}")
     words = [
@@ -137,7 +138,9 @@ class Process:
             raise RuntimeError(f"a machine of the lab takes {SLOTS} volumes")
         node = volume.replace("-", "")
         driver = {"driver": "file", "filename": str(file)}
-        self.monitor.execute("blockdev-add", **{"driver": "qcow2", "node-name": node, "discard": "unmap", "file": driver})
+        self.monitor.execute(
+            "blockdev-add", **{"driver": "qcow2", "node-name": node, "discard": "unmap", "file": driver}
+        )
         self.monitor.execute(
             "device_add", driver="virtio-blk-pci", id=f"disk-{node}", drive=node, serial=node, bus=f"slot{slot}"
         )

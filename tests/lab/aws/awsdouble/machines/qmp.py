@@ -87,4 +87,4 @@ class Qmp:
 
     @staticmethod
     def _let_go(event: dict[str, Any], device: str) -> bool:
-        return event["event"] == "DEVICE_DELETED" and event.get("data", {}).get("device") == device
+        return event["event"] == "DEVICE_DELETED" and bool(event.get("data", {}).get("device") == device)

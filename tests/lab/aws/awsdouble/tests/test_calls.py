@@ -13,11 +13,18 @@ def by(**filters: Any) -> list[dict[str, Any]]:
 
 class Calls(DoubleCase):
     def test_key_pairs_by_id(self) -> None:
-        made = self.ec2.import_key_pair(KeyName="one", PublicKeyMaterial=PUBLIC_KEY, TagSpecifications=tagged("key-pair", a="b"))
+        made = self.ec2.import_key_pair(
+            KeyName="one", PublicKeyMaterial=PUBLIC_KEY, TagSpecifications=tagged("key-pair", a="b")
+        )
         self.ec2.import_key_pair(KeyName="two", PublicKeyMaterial=PUBLIC_KEY)
         identity = made["KeyPairId"]
         self.assertEqual(made["Tags"], [{"Key": "a", "Value": "b"}])
-        for wanted in ({"KeyPairIds": [identity]}, {"Filters": by(key_pair_id=identity)}, {"Filters": by(tag__a="b")}, {"Filters": by(key_name="one")}):
+        for wanted in (
+            {"KeyPairIds": [identity]},
+            {"Filters": by(key_pair_id=identity)},
+            {"Filters": by(tag__a="b")},
+            {"Filters": by(key_name="one")},
+        ):
             found = self.ec2.describe_key_pairs(IncludePublicKey=True, **wanted)["KeyPairs"]
             self.assertEqual([pair["KeyName"] for pair in found], ["one"], wanted)
             self.assertIn(PUBLIC_KEY.split()[1], found[0]["PublicKey"])
@@ -31,7 +38,9 @@ class Calls(DoubleCase):
     def test_tags_go_with_what_has_them(self) -> None:
         mark = {"TagSpecifications": tagged("volume", mark="here")}
         volume = self.ec2.create_volume(AvailabilityZone="eu-central-1a", Size=1, **mark)["VolumeId"]
-        other = self.ec2.create_volume(AvailabilityZone="eu-central-1a", Size=1, TagSpecifications=tagged("volume", mark="there"))["VolumeId"]
+        other = self.ec2.create_volume(
+            AvailabilityZone="eu-central-1a", Size=1, TagSpecifications=tagged("volume", mark="there")
+        )["VolumeId"]
         for filters in (by(key="mark", value="here"), by(tag__mark="here")):
             found = self.ec2.describe_tags(Filters=filters)["Tags"]
             self.assertEqual([(tag["ResourceId"], tag["ResourceType"]) for tag in found], [(volume, "volume")])
@@ -40,10 +49,14 @@ class Calls(DoubleCase):
         self.assertEqual([tag["ResourceId"] for tag in found], [other])
         self.ec2.delete_tags(Resources=[other], Tags=[{"Key": "mark", "Value": "elsewhere"}])
         self.ec2.create_tags(Resources=[other], Tags=[{"Key": "mark", "Value": "changed"}])
-        self.assertEqual(self.ec2.describe_volumes(VolumeIds=[other])["Volumes"][0]["Tags"], [{"Key": "mark", "Value": "changed"}])
+        self.assertEqual(
+            self.ec2.describe_volumes(VolumeIds=[other])["Volumes"][0]["Tags"], [{"Key": "mark", "Value": "changed"}]
+        )
 
     def test_filters(self) -> None:
-        group = self.ec2.create_security_group(GroupName="f", Description="f", TagSpecifications=tagged("security-group", f="g"))["GroupId"]
+        group = self.ec2.create_security_group(
+            GroupName="f", Description="f", TagSpecifications=tagged("security-group", f="g")
+        )["GroupId"]
         made = self.run_one(SecurityGroupIds=[group], TagSpecifications=tagged("instance", f="i"))
         identity, subnet, vpc = made["InstanceId"], made["SubnetId"], made["VpcId"]
         address = self.ec2.allocate_address(Domain="vpc", TagSpecifications=tagged("elastic-ip", f="e"))["AllocationId"]
@@ -73,7 +86,9 @@ class Calls(DoubleCase):
             self.assertEqual(getattr(self.ec2, f"describe_{call}")(Filters=by(tag_key="f"))[key], [])
         interface = made["NetworkInterfaces"][0]["NetworkInterfaceId"]
         self.ec2.terminate_instances(InstanceIds=[identity])
-        self.refused("InvalidNetworkInterfaceID.NotFound", self.ec2.describe_network_interfaces, NetworkInterfaceIds=[interface])
+        self.refused(
+            "InvalidNetworkInterfaceID.NotFound", self.ec2.describe_network_interfaces, NetworkInterfaceIds=[interface]
+        )
 
     def test_profiles(self) -> None:
         iam = self.double.client("iam", region="us-east-1")
@@ -83,11 +98,17 @@ class Calls(DoubleCase):
             iam.create_instance_profile(InstanceProfileName=name)
             iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
         identity = self.run_one(IamInstanceProfile={"Name": "one"})["InstanceId"]
-        found = self.ec2.describe_iam_instance_profile_associations(Filters=by(instance_id=identity))["IamInstanceProfileAssociations"]
+        found = self.ec2.describe_iam_instance_profile_associations(Filters=by(instance_id=identity))[
+            "IamInstanceProfileAssociations"
+        ]
         self.assertTrue(found[0]["IamInstanceProfile"]["Arn"].endswith("instance-profile/one"))
-        self.ec2.replace_iam_instance_profile_association(AssociationId=found[0]["AssociationId"], IamInstanceProfile={"Name": "two"})
+        self.ec2.replace_iam_instance_profile_association(
+            AssociationId=found[0]["AssociationId"], IamInstanceProfile={"Name": "two"}
+        )
         self.assertTrue(self.instance(identity)["IamInstanceProfile"]["Arn"].endswith("instance-profile/two"))
-        found = self.ec2.describe_iam_instance_profile_associations(Filters=by(instance_id=identity))["IamInstanceProfileAssociations"]
+        found = self.ec2.describe_iam_instance_profile_associations(Filters=by(instance_id=identity))[
+            "IamInstanceProfileAssociations"
+        ]
         self.ec2.disassociate_iam_instance_profile(AssociationId=found[0]["AssociationId"])
         self.assertNotIn("IamInstanceProfile", self.instance(identity))
         self.refused("InvalidParameterValue", self.run_one, IamInstanceProfile={"Name": "three"})
@@ -96,7 +117,14 @@ class Calls(DoubleCase):
         group = self.ec2.create_security_group(GroupName="d", Description="d")["GroupId"]
 
         def rule(text: str) -> list[dict[str, Any]]:
-            return [{"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "192.0.2.1/32", "Description": text}]}]
+            return [
+                {
+                    "IpProtocol": "tcp",
+                    "FromPort": 22,
+                    "ToPort": 22,
+                    "IpRanges": [{"CidrIp": "192.0.2.1/32", "Description": text}],
+                }
+            ]
 
         self.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=rule("before"))
         self.ec2.update_security_group_rule_descriptions_ingress(GroupId=group, IpPermissions=rule("after"))

@@ -38,7 +38,10 @@ class Faults(DoubleCase):
             self.refused(code, self.ec2.describe_vpcs)
             self.ec2.describe_vpcs()
             entry = self.double.lab("log")[-2]
-            self.assertEqual((entry["action"], entry["status"], entry["error"], entry["fault"]), ("DescribeVpcs", status, code, fault))
+            self.assertEqual(
+                (entry["action"], entry["status"], entry["error"], entry["fault"]),
+                ("DescribeVpcs", status, code, fault),
+            )
         for service, call, code in (
             ("ssm", lambda client: client.get_parameter(Name="x"), "ThrottlingException"),
             ("pricing", lambda client: client.get_products(ServiceCode="AmazonEC2"), "ThrottlingException"),
@@ -85,7 +88,9 @@ class Faults(DoubleCase):
         )
         for fault, there in (("hold-before", False), ("hold-after", True)):
             self.double.faults({"action": "changes", "do": fault})
-            client = subprocess.Popen([sys.executable, "-c", script, self.double.ready["endpoint"], fault], stderr=subprocess.DEVNULL)
+            client = subprocess.Popen(
+                [sys.executable, "-c", script, self.double.ready["endpoint"], fault], stderr=subprocess.DEVNULL
+            )
             held = self.double.lab("held?timeout=30")
             self.assertEqual((held["action"], held["fault"]), ("CreateSecurityGroup", fault))
             self.assertEqual(fault in self.groups(), there)
@@ -103,15 +108,22 @@ class Faults(DoubleCase):
     def test_waiting_for_a_held_call(self) -> None:
         self.double.faults({"action": "CreateSecurityGroup", "do": "hold-before"})
         client = self.double.client("ec2", read_timeout=3)
-        waiting = threading.Timer(0.3, lambda: self.assertRaises(
-            botocore.exceptions.ReadTimeoutError, client.create_security_group, GroupName="w", Description="w"))
+        waiting = threading.Timer(
+            0.3,
+            lambda: self.assertRaises(
+                botocore.exceptions.ReadTimeoutError, client.create_security_group, GroupName="w", Description="w"
+            ),
+        )
         waiting.start()
         self.assertEqual(self.double.lab("held?timeout=20")["action"], "CreateSecurityGroup")
         waiting.join()
 
     def test_what_was_made_is_hidden_at_first(self) -> None:
-        self.double.faults({"action": "RunInstances", "do": "hide:1"}, {"action": "ImportKeyPair", "do": "hide:1"},
-                           {"action": "CreateSecurityGroup", "do": "hide:1"})
+        self.double.faults(
+            {"action": "RunInstances", "do": "hide:1"},
+            {"action": "ImportKeyPair", "do": "hide:1"},
+            {"action": "CreateSecurityGroup", "do": "hide:1"},
+        )
         made = self.run_one(ClientToken="hidden")
         identity = made["InstanceId"]
         self.refused("InvalidInstanceID.NotFound", self.ec2.describe_instances, InstanceIds=[identity])
@@ -137,7 +149,12 @@ class Faults(DoubleCase):
         self.double.client("sts").get_caller_identity()
 
     def test_mistakes_are_told(self) -> None:
-        for rule in ({"do": "explode"}, {"do": "throttle", "action?": "x"}, {"do": "refuse"}, {"do": "throttle", "nth": 0}):
+        for rule in (
+            {"do": "explode"},
+            {"do": "throttle", "action?": "x"},
+            {"do": "refuse"},
+            {"do": "throttle", "nth": 0},
+        ):
             self.assertRaises(ValueError, self.double.faults, rule)
         self.assertRaises(ValueError, self.double.lab, "account", {"zones": []})
         self.assertRaises(ValueError, self.double.lab, "account", {"default_vpc": "no"})

@@ -36,9 +36,18 @@ class Instances(DoubleCase):
         self.assertIn("16384", self.refused("InvalidParameterValue", self.run_one, UserData="x" * 16385))
 
     def test_every_attribute_is_kept(self) -> None:
-        self.ec2.import_key_pair(KeyName="kept", PublicKeyMaterial=PUBLIC_KEY, TagSpecifications=tagged("key-pair", a="b"))
+        self.ec2.import_key_pair(
+            KeyName="kept", PublicKeyMaterial=PUBLIC_KEY, TagSpecifications=tagged("key-pair", a="b")
+        )
         group = self.ec2.create_security_group(GroupName="kept", Description="kept")["GroupId"]
-        disk = {"VolumeSize": 20, "VolumeType": "gp3", "Encrypted": True, "Iops": 3500, "Throughput": 150, "DeleteOnTermination": True}
+        disk = {
+            "VolumeSize": 20,
+            "VolumeType": "gp3",
+            "Encrypted": True,
+            "Iops": 3500,
+            "Throughput": 150,
+            "DeleteOnTermination": True,
+        }
         made = self.run_one(
             KeyName="kept",
             SecurityGroupIds=[group],
@@ -58,8 +67,10 @@ class Instances(DoubleCase):
         ebs = found["BlockDeviceMappings"][0]["Ebs"]
         self.assertTrue(ebs["DeleteOnTermination"])
         volume = self.ec2.describe_volumes(VolumeIds=[ebs["VolumeId"]])["Volumes"][0]
-        self.assertEqual({key: volume[key] for key in ("Size", "VolumeType", "Encrypted", "Iops", "Throughput")},
-                         {"Size": 20, "VolumeType": "gp3", "Encrypted": True, "Iops": 3500, "Throughput": 150})
+        self.assertEqual(
+            {key: volume[key] for key in ("Size", "VolumeType", "Encrypted", "Iops", "Throughput")},
+            {"Size": 20, "VolumeType": "gp3", "Encrypted": True, "Iops": 3500, "Throughput": 150},
+        )
         self.assertTrue(volume["Attachments"][0]["DeleteOnTermination"])
         self.assertEqual(volume["Tags"], [{"Key": "Name", "Value": "root"}])
         credit = self.ec2.describe_instance_credit_specifications(InstanceIds=[made["InstanceId"]])
@@ -72,7 +83,9 @@ class Instances(DoubleCase):
         self.assertEqual(base64.b64decode(self.attribute(made, "userData", "UserData")), b"#cloud-config")
         behaviour = ("instanceInitiatedShutdownBehavior", "InstanceInitiatedShutdownBehavior")
         self.assertEqual(self.attribute(made, *behaviour), "terminate")
-        self.ec2.modify_instance_attribute(InstanceId=made["InstanceId"], InstanceInitiatedShutdownBehavior={"Value": "stop"})
+        self.ec2.modify_instance_attribute(
+            InstanceId=made["InstanceId"], InstanceInitiatedShutdownBehavior={"Value": "stop"}
+        )
         self.assertEqual(self.attribute(made, *behaviour), "stop")
         self.ec2.modify_instance_metadata_options(InstanceId=made["InstanceId"], HttpPutResponseHopLimit=2)
         options = self.instance(made["InstanceId"])["MetadataOptions"]
@@ -84,7 +97,9 @@ class Instances(DoubleCase):
 
     def test_the_root_disk_comes_from_the_image(self) -> None:
         made = self.run_one(BlockDeviceMappings=[{"DeviceName": "/dev/xvda", "Ebs": {"Encrypted": True}}])
-        volumes = self.ec2.describe_volumes(Filters=[{"Name": "attachment.instance-id", "Values": [made["InstanceId"]]}])
+        volumes = self.ec2.describe_volumes(
+            Filters=[{"Name": "attachment.instance-id", "Values": [made["InstanceId"]]}]
+        )
         self.assertEqual([(found["Size"], found["Encrypted"]) for found in volumes["Volumes"]], [(8, True)])
         small = [{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 4}}]
         self.refused("InvalidBlockDeviceMapping", self.run_one, BlockDeviceMappings=small)
@@ -96,7 +111,12 @@ class Instances(DoubleCase):
         wanted = {"InstanceId": identity, "InstanceType": {"Value": "t3.medium"}}
         self.refused("IncorrectInstanceState", self.ec2.modify_instance_attribute, **wanted)
         self.ec2.stop_instances(InstanceIds=[identity])
-        self.refused("InvalidParameterValue", self.ec2.modify_instance_attribute, InstanceId=identity, InstanceType={"Value": "x"})
+        self.refused(
+            "InvalidParameterValue",
+            self.ec2.modify_instance_attribute,
+            InstanceId=identity,
+            InstanceType={"Value": "x"},
+        )
         self.ec2.modify_instance_attribute(**wanted)
         self.ec2.start_instances(InstanceIds=[identity])
         self.assertEqual(self.instance(identity)["InstanceType"], "t3.medium")
@@ -147,10 +167,16 @@ class Instances(DoubleCase):
         for parameter, name, owner in (
             ("/aws/service/debian/release/13/latest/amd64", "debian-13-amd64-*", "136693071363"),
             ("/aws/service/debian/release/12/latest/arm64", "debian-12-arm64-*", "136693071363"),
-            ("/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id",
-             "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-*", "099720109477"),
-            ("/aws/service/canonical/ubuntu/server/22.04/stable/current/arm64/hvm/ebs-gp2/ami-id",
-             "ubuntu/images/hvm-ssd/ubuntu-jammy-22.04-arm64-server-*", "099720109477"),
+            (
+                "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id",
+                "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-*",
+                "099720109477",
+            ),
+            (
+                "/aws/service/canonical/ubuntu/server/22.04/stable/current/arm64/hvm/ebs-gp2/ami-id",
+                "ubuntu/images/hvm-ssd/ubuntu-jammy-22.04-arm64-server-*",
+                "099720109477",
+            ),
         ):
             value = ssm.get_parameter(Name=parameter)["Parameter"]["Value"]
             self.assertEqual(value, self.image(name, owner), parameter)
@@ -176,9 +202,16 @@ class Networks(DoubleCase):
         self.refused("InvalidGroup.NotFound", self.ec2.delete_security_group, GroupId=other)
 
     def test_group_of_an_interface(self) -> None:
-        group = self.ec2.create_security_group(GroupName="nic", Description="nic", TagSpecifications=tagged("security-group", a="b"))
+        group = self.ec2.create_security_group(
+            GroupName="nic", Description="nic", TagSpecifications=tagged("security-group", a="b")
+        )
         subnet = self.ec2.describe_subnets()["Subnets"][0]["SubnetId"]
-        interface = {"DeviceIndex": 0, "SubnetId": subnet, "Groups": [group["GroupId"]], "AssociatePublicIpAddress": True}
+        interface = {
+            "DeviceIndex": 0,
+            "SubnetId": subnet,
+            "Groups": [group["GroupId"]],
+            "AssociatePublicIpAddress": True,
+        }
         identity = self.run_one(NetworkInterfaces=[interface])["InstanceId"]
         found = self.instance(identity)
         self.assertIn("PublicIpAddress", found)
@@ -187,10 +220,20 @@ class Networks(DoubleCase):
 
     def test_rules(self) -> None:
         group = self.ec2.create_security_group(GroupName="rules", Description="rules")["GroupId"]
-        rule = {"IpProtocol": "udp", "FromPort": 443, "ToPort": 443,
-                "IpRanges": [{"CidrIp": "0.0.0.0/0", "Description": "https"}], "Ipv6Ranges": [{"CidrIpv6": "::/0"}]}
+        rule = {
+            "IpProtocol": "udp",
+            "FromPort": 443,
+            "ToPort": 443,
+            "IpRanges": [{"CidrIp": "0.0.0.0/0", "Description": "https"}],
+            "Ipv6Ranges": [{"CidrIpv6": "::/0"}],
+        }
         self.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[rule])
-        self.refused("InvalidPermission.Duplicate", self.ec2.authorize_security_group_ingress, GroupId=group, IpPermissions=[rule])
+        self.refused(
+            "InvalidPermission.Duplicate",
+            self.ec2.authorize_security_group_ingress,
+            GroupId=group,
+            IpPermissions=[rule],
+        )
         self.ec2.revoke_security_group_ingress(GroupId=group, IpPermissions=[rule])
         found = self.ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0]
         self.assertEqual(found["IpPermissions"], [])

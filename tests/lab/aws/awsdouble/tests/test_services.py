@@ -16,7 +16,10 @@ class Dns(DoubleCase):
 
     def change(self, *changes: tuple[str, str, str, str], ttl: int = 60) -> None:
         batch = [
-            {"Action": action, "ResourceRecordSet": {"Name": name, "Type": kind, "TTL": ttl, "ResourceRecords": [{"Value": value}]}}
+            {
+                "Action": action,
+                "ResourceRecordSet": {"Name": name, "Type": kind, "TTL": ttl, "ResourceRecords": [{"Value": value}]},
+            }
             for action, name, kind, value in changes
         ]
         self.route53.change_resource_record_sets(HostedZoneId=self.zone, ChangeBatch={"Changes": batch})
@@ -30,8 +33,10 @@ class Dns(DoubleCase):
         self.refused("InvalidChangeBatch", self.change, ("CREATE", "app.example.com.", "A", "127.0.0.2"))
         # All or nothing.
         self.refused(
-            "InvalidChangeBatch", self.change,
-            ("CREATE", "new.example.com", "A", "127.0.0.2"), ("CREATE", "app.example.com", "A", "127.0.0.2"),
+            "InvalidChangeBatch",
+            self.change,
+            ("CREATE", "new.example.com", "A", "127.0.0.2"),
+            ("CREATE", "app.example.com", "A", "127.0.0.2"),
         )
         self.assertEqual(sorted(self.there()), ["_app.example.com. TXT", "app.example.com. A"])
         self.change(("UPSERT", "app.example.com", "A", "127.0.0.3"))
@@ -46,8 +51,13 @@ class Prices(DoubleCase):
     def products(self, service: str, **fields: str) -> list[dict[str, Any]]:
         filters = [{"Type": "TERM_MATCH", "Field": field, "Value": value} for field, value in fields.items()]
         pricing = self.double.client("pricing", region="us-east-1")
-        found = [json.loads(entry) for page in pricing.get_paginator("get_products").paginate(
-            ServiceCode=service, Filters=filters, PaginationConfig={"PageSize": 1}) for entry in page["PriceList"]]
+        found = [
+            json.loads(entry)
+            for page in pricing.get_paginator("get_products").paginate(
+                ServiceCode=service, Filters=filters, PaginationConfig={"PageSize": 1}
+            )
+            for entry in page["PriceList"]
+        ]
         return found
 
     def price(self, service: str, **fields: str) -> tuple[str, float]:
@@ -74,15 +84,34 @@ class Look(DoubleCase):
         self.assertEqual({kind: [] for kind in self.look()}, self.look())
         self.ec2.import_key_pair(KeyName="k", PublicKeyMaterial=PUBLIC_KEY, TagSpecifications=tagged("key-pair", a="b"))
         group = self.ec2.create_security_group(GroupName="g", Description="g")["GroupId"]
-        rule = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "192.0.2.1/32", "Description": "me"}],
-                "Ipv6Ranges": [{"CidrIpv6": "::/0"}]}
+        rule = {
+            "IpProtocol": "tcp",
+            "FromPort": 22,
+            "ToPort": 22,
+            "IpRanges": [{"CidrIp": "192.0.2.1/32", "Description": "me"}],
+            "Ipv6Ranges": [{"CidrIpv6": "::/0"}],
+        }
         self.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[rule])
-        identity = self.run_one(SecurityGroupIds=[group], KeyName="k", UserData="x", TagSpecifications=tagged("instance", a="b"))["InstanceId"]
-        self.ec2.associate_address(AllocationId=self.ec2.allocate_address(Domain="vpc")["AllocationId"], InstanceId=identity)
+        identity = self.run_one(
+            SecurityGroupIds=[group], KeyName="k", UserData="x", TagSpecifications=tagged("instance", a="b")
+        )["InstanceId"]
+        self.ec2.associate_address(
+            AllocationId=self.ec2.allocate_address(Domain="vpc")["AllocationId"], InstanceId=identity
+        )
         seen = self.look()
-        self.assertEqual({kind: len(found) for kind, found in seen.items()},
-                         {"instances": 1, "volumes": 1, "addresses": 1, "security_groups": 1, "keys": 1, "snapshots": 0,
-                          "images": 0, "interfaces": 1})
+        self.assertEqual(
+            {kind: len(found) for kind, found in seen.items()},
+            {
+                "instances": 1,
+                "volumes": 1,
+                "addresses": 1,
+                "security_groups": 1,
+                "keys": 1,
+                "snapshots": 0,
+                "images": 0,
+                "interfaces": 1,
+            },
+        )
         [instance] = seen["instances"]
         self.assertEqual((instance["tags"], instance["key"], instance["groups"]), ({"a": "b"}, "k", [group]))
         self.assertEqual(instance["public_ip"], seen["addresses"][0]["ip"])
@@ -92,7 +121,7 @@ class Look(DoubleCase):
         self.assertEqual(seen["volumes"][0]["instance"], identity)
 
     def look(self) -> dict[str, list[Any]]:
-        command = [DOUBLE.with_name("look"), self.double.ready["direct"], "--region", "eu-central-1"]
+        command = [str(DOUBLE.with_name("look")), self.double.ready["direct"], "--region", "eu-central-1"]
         document = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
         return dict(document["regions"]["eu-central-1"])
 

@@ -52,7 +52,9 @@ class Volumes(DoubleCase):
         self.refused("InvalidVolumeModification.NotFound", self.ec2.describe_volumes_modifications, VolumeIds=[volume])
         self.refused("InvalidParameterValue", self.ec2.modify_volume, VolumeId=volume, Size=5)
         begun = self.ec2.modify_volume(VolumeId=volume, Size=20)["VolumeModification"]
-        self.assertEqual((begun["ModificationState"], begun["OriginalSize"], begun["TargetSize"]), ("modifying", 10, 20))
+        self.assertEqual(
+            (begun["ModificationState"], begun["OriginalSize"], begun["TargetSize"]), ("modifying", 10, 20)
+        )
         self.refused("IncorrectModificationState", self.ec2.modify_volume, VolumeId=volume, Size=30)
         seen: list[str] = []
         deadline = time.monotonic() + 10
@@ -88,6 +90,18 @@ class Addresses(DoubleCase):
         self.assertNotEqual(first, second)
         self.assertEqual(self.instance(two)["PublicIpAddress"], made["PublicIp"])
         self.assertNotEqual(self.instance(one).get("PublicIpAddress"), made["PublicIp"])
+        for call in (self.ec2.stop_instances, self.ec2.start_instances):
+            call(InstanceIds=[two])
+            self.assertEqual(self.instance(two)["PublicIpAddress"], made["PublicIp"])
+        self.ec2.disassociate_address(AssociationId=second)
+        self.assertNotIn(self.instance(two)["PublicIpAddress"], (before, made["PublicIp"]))
+        self.refused("InvalidAssociationID.NotFound", self.ec2.disassociate_address, AssociationId=second)
+        self.ec2.associate_address(**again)
+        before = self.instance(one)["PublicIpAddress"]
+        self.ec2.stop_instances(InstanceIds=[one])
+        self.assertNotIn("PublicIpAddress", self.instance(one))
+        self.ec2.start_instances(InstanceIds=[one])
+        self.assertNotEqual(self.instance(one)["PublicIpAddress"], before)
         self.ec2.terminate_instances(InstanceIds=[two])
         found = self.ec2.describe_addresses(AllocationIds=[address])["Addresses"][0]
         self.assertFalse(found.get("AssociationId"))

@@ -18,11 +18,20 @@ write_files:
   - {path: /etc/from-user-data, content: "it came through"}
 """
 BY_ID = "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_"
-SSH = ("BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ConnectTimeout=20")
+SSH = (
+    "BatchMode=yes",
+    "StrictHostKeyChecking=no",
+    "UserKnownHostsFile=/dev/null",
+    "LogLevel=ERROR",
+    "ConnectTimeout=20",
+)
 
 
 class Machines(DoubleCase):
     flags = ("--machines",)
+    key: pathlib.Path
+    began: float
+    identity: str
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -48,8 +57,13 @@ class Machines(DoubleCase):
     def ssh(self, command: str) -> subprocess.CompletedProcess[str]:
         options = [word for option in SSH for word in ("-o", option)]
         target = f"debian@{self.address()}"
-        return subprocess.run(["ssh", "-F", "none", "-i", self.key, *options, target, command],
-                              capture_output=True, text=True, check=False, timeout=300)
+        return subprocess.run(
+            ["ssh", "-F", "none", "-i", self.key, *options, target, command],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
 
     def out(self, command: str) -> str:
         done = self.ssh(command)
@@ -90,8 +104,14 @@ class Machines(DoubleCase):
         ssh = [{"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
         self.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=ssh)
         disk = [{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 9}}]
-        made = self.run_one(KeyName="key", SecurityGroupIds=[group], UserData=USER_DATA, BlockDeviceMappings=disk,
-                            MetadataOptions={"HttpTokens": "required"}, InstanceInitiatedShutdownBehavior="terminate")
+        made = self.run_one(
+            KeyName="key",
+            SecurityGroupIds=[group],
+            UserData=USER_DATA,
+            BlockDeviceMappings=disk,
+            MetadataOptions={"HttpTokens": "required"},
+            InstanceInitiatedShutdownBehavior="terminate",
+        )
         self.identity = made["InstanceId"]
         self.say(f"{self.identity} at {self.address()}")
         first = self.address()
@@ -103,22 +123,26 @@ class Machines(DoubleCase):
         metadata = "http://169.254.169.254/latest"
         self.assertEqual(self.out(f"curl -so /dev/null -w '%{{http_code}}' {metadata}/meta-data/instance-id"), "401")
         token = f"curl -sfX PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' {metadata}/api/token"
-        header = f"-H \"X-aws-ec2-metadata-token: $({token})\""
+        header = f'-H "X-aws-ec2-metadata-token: $({token})"'
         self.assertEqual(self.out(f"curl -sf {header} {metadata}/meta-data/instance-id"), self.identity)
         self.assertEqual(self.size("/dev/vda"), 9)
         console = self.ec2.get_console_output(InstanceId=self.identity)["Output"]
         self.assertIn("cloud-init", console)
         self.say("user-data, metadata, console")
 
-        volume = self.ec2.create_volume(AvailabilityZone=made["Placement"]["AvailabilityZone"], Size=1, VolumeType="gp3")["VolumeId"]
+        zone = made["Placement"]["AvailabilityZone"]
+        volume = self.ec2.create_volume(AvailabilityZone=zone, Size=1, VolumeType="gp3")["VolumeId"]
         device = BY_ID + volume.replace("-", "")
         self.ec2.attach_volume(VolumeId=volume, InstanceId=self.identity, Device="/dev/sdf")
         self.wait("the volume", lambda: self.ssh(f"test -b {device}").returncode == 0, SOON)
         self.out(f"sudo mkfs.ext4 -q {device} && sudo mount {device} /mnt && echo kept | sudo tee /mnt/file && sync")
         self.ec2.modify_volume(VolumeId=volume, Size=2)
         self.wait("the volume has grown", lambda: self.size(device) == 2, SOON)
-        root = next(entry["Ebs"]["VolumeId"] for entry in self.instance(self.identity)["BlockDeviceMappings"]
-                    if entry["DeviceName"] == "/dev/xvda")
+        root = next(
+            entry["Ebs"]["VolumeId"]
+            for entry in self.instance(self.identity)["BlockDeviceMappings"]
+            if entry["DeviceName"] == "/dev/xvda"
+        )
         self.ec2.modify_volume(VolumeId=root, Size=12)
         self.wait("the root disk has grown", lambda: self.size("/dev/vda") == 12, SOON)
 
@@ -152,7 +176,8 @@ class Machines(DoubleCase):
         self.assertEqual(self.address(), elastic["PublicIp"])
         self.assertGreater(int(self.out("awk '/MemTotal/ { print $2 }' /proc/meminfo")), 3 << 20)
         self.assertEqual(self.size(device), 3)
-        self.assertEqual(self.out(f"sudo mount {device} /mnt && cat /mnt/file && cat /etc/from-user-data && sudo umount /mnt"), "kept\nit came through")
+        found = self.out(f"sudo mount {device} /mnt && cat /mnt/file /etc/from-user-data; sudo umount /mnt")
+        self.assertEqual(found, "kept\nit came through")
         self.say("a bigger type, the same disks")
 
         self.ec2.detach_volume(VolumeId=volume, InstanceId=self.identity)
