@@ -4,7 +4,7 @@ use aws_sdk_ec2::types::{IpPermission, IpRange};
 use provision::names::Address;
 use serde_json::{Value, json};
 
-use crate::parts::{Double, has_our_tags, owner, recorded, say, shape, spec, spec_of, stranger, tag, untag};
+use crate::parts::{Double, has_our_tags, machine, owner, recorded, say, shape, spec, spec_of, stranger, tag, untag};
 
 const PUBLIC: [&str; 6] = [
     "tcp 443 0.0.0.0/0",
@@ -130,6 +130,31 @@ async fn a_firewall_lives_as_asked_for() {
     double.aws.remove(&owner, &at, &say).await.unwrap();
     assert!(double.all("security_groups").is_empty());
     double.aws.remove(&owner, &at, &say).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_group_waits_for_the_end_of_its_instance() {
+    let Some(double) = Double::start() else { return };
+    let (owner, at) = (owner(), Address::MachineFirewall);
+    let made = double.aws.ensure(&owner, &at, &spec(), &say).await.unwrap();
+    let (machine, _) = machine(&double, &owner).await;
+    let member = double.somebody.modify_instance_attribute().instance_id(&machine);
+    member.groups(&made.id).send().await.unwrap();
+    let end = async {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        let end = double.somebody.terminate_instances().instance_ids(&machine);
+        end.send().await.unwrap();
+    };
+    let (removed, ()) = tokio::join!(double.aws.remove(&owner, &at, &say), end);
+    removed.unwrap();
+    assert!(double.all("security_groups").is_empty());
+    let tries = double
+        .calls()
+        .await
+        .iter()
+        .filter(|call| *call == "DeleteSecurityGroup")
+        .count();
+    assert!(tries > 1, "it was in use");
 }
 
 #[tokio::test]

@@ -158,6 +158,16 @@ async fn a_name_lives_as_asked_for() {
         [claimed.as_str(), "shop.example.com. A 60 203.0.113.8"]
     );
 
+    // Somebody changed the same records in between: it is looked at anew.
+    let stale = json!([{"action": "ChangeResourceRecordSets", "do": "refuse:InvalidChangeBatch:it was not found"}]);
+    double.faults(stale).await;
+    let ipv6 = dns().ensure(&owner, NAME, &named(true), &at("203.0.113.8"), &say).await;
+    assert_eq!(told(&ipv6.unwrap()).len(), 2);
+    dns()
+        .ensure(&owner, NAME, &named(false), &at("203.0.113.8"), &say)
+        .await
+        .unwrap();
+
     // Drift: another address, another time to live, gone.
     somebody(
         &double,
