@@ -9,6 +9,7 @@ use aws_sdk_ec2::types::{Filter, ResourceType, Tag, TagSpecification};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::names::{Address, Digest, EnvironmentName, Lineage};
+use crate::provider::spec::aws::shown_time;
 use crate::provider::{InstanceSpec, Owner, Shape};
 
 /// What all our own keys begin with.
@@ -82,13 +83,12 @@ impl Tags {
         self
     }
 
-    /// Leaves one as it is on a resource that is there.
+    /// Leaves one as it is on a resource that has it.
     #[must_use]
     pub fn left_as(mut self, key: &str, there: &Self) -> Self {
-        match there.get(key) {
-            Some(value) => self.0.insert(key.to_owned(), value.to_owned()),
-            None => self.0.remove(key),
-        };
+        if let Some(value) = there.get(key) {
+            self.0.insert(key.to_owned(), value.to_owned());
+        }
         self
     }
 
@@ -208,7 +208,7 @@ fn expiry(seconds: u64) -> [(String, String); 2] {
     let end = Timestamp::from_second(end.as_second()).unwrap_or(end);
     [
         (EXPIRES.to_owned(), end.to_string()),
-        (TTL.to_owned(), format!("{seconds} s")),
+        (TTL.to_owned(), shown_time(seconds)),
     ]
 }
 
@@ -291,13 +291,13 @@ mod tests {
     #[test]
     fn only_what_differs_is_written_and_an_end_does_not_move_by_itself() {
         let wanted = tags(&[
-            (TTL, "60 s"),
+            (TTL, "1m"),
             (EXPIRES, "2026-01-01T00:01:00Z"),
             (VERSION, "2"),
             ("team", "shop"),
         ]);
         let same = tags(&[
-            (TTL, "60 s"),
+            (TTL, "1m"),
             (EXPIRES, "2026-01-01T00:00:00Z"),
             (VERSION, "1"),
             ("team", "shop"),
@@ -307,7 +307,7 @@ mod tests {
         let (set, drop) = wanted.missing(&same);
         assert_eq!((keys(&set), keys(&drop)), (vec![], vec![]));
         let other = tags(&[
-            (TTL, "90 s"),
+            (TTL, "90s"),
             (EXPIRES, "2026-01-01T00:00:00Z"),
             (PROFILE, "old"),
             ("by", "hand"),

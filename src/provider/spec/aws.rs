@@ -178,7 +178,7 @@ impl AwsShape {
 }
 
 /// A time as it is written.
-fn shown_time(seconds: u64) -> String {
+pub(in crate::provider) fn shown_time(seconds: u64) -> String {
     match seconds {
         days if days % 86_400 == 0 => format!("{}d", days / 86_400),
         hours if hours % 3600 == 0 => format!("{}h", hours / 3600),

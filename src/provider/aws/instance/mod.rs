@@ -5,7 +5,9 @@
 mod create;
 mod destroy;
 mod launch;
+mod marks;
 mod placement;
+mod profile;
 mod resize;
 mod seen;
 mod user_data;

@@ -4,26 +4,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_sdk_ec2::types::{
-    AttributeValue, HttpTokensState, IamInstanceProfileAssociationState as Association, Instance as Described,
-    InstanceCreditSpecificationRequest, InstanceLifecycleType, InstanceMetadataEndpointState,
-    InstanceStateName as State, Tag, Volume, VolumeModificationState,
+    AttributeValue, HttpTokensState, Instance as Described, InstanceCreditSpecificationRequest, InstanceLifecycleType,
+    InstanceMetadataEndpointState, InstanceStateName as State, Volume, VolumeModificationState,
 };
 
-use super::launch::{credits_word, instance_profile, machine_tags, root_tags};
-use super::{describe, id, needed, run, seen, shape_of, state};
-use crate::names::Address;
+use super::launch::credits_word;
+use super::{describe, id, marks, needed, profile, run, seen, shape_of, state};
 use crate::note::{Note, Say};
-use crate::provider::aws::tags::{self, Tags};
 use crate::provider::aws::wait::{self, Look};
-use crate::provider::aws::{Aws, error, image};
+use crate::provider::aws::{Aws, error, image, tags};
 use crate::provider::{AwsShape, Instance, InstanceSpec, Owner, ProviderError};
 
 /// How long a machine may take to stop: EC2 takes its power away after some minutes when it does not end by itself.
 const TO_STOP: Duration = Duration::from_secs(900);
 /// How long a disk may take until its new size can be used; AWS says seconds to minutes.
 const TO_GROW: Duration = Duration::from_secs(900);
-/// How long an instance profile may take to be on or off.
-const TO_ASSOCIATE: Duration = Duration::from_secs(120);
 
 /// See [`crate::provider::Provider::resize`].
 ///
@@ -38,9 +33,9 @@ pub async fn resize(aws: &Aws, owner: &Owner, spec: &InstanceSpec, say: Say<'_>)
     if other_size {
         may_have_size(aws, &machine, shape).await?;
     }
-    tags_and_end(aws, owner, spec, shape, &machine, root.as_ref()).await?;
+    marks::set(aws, owner, spec, shape, &machine, root.as_ref()).await?;
     metadata(aws, &machine).await?;
-    profile(aws, &machine, shape, say).await?;
+    profile::set(aws, &machine, shape, say).await?;
     if let Some(root) = &root {
         let restarts = other_size || state(&machine) == State::Stopped;
         disk(aws, root, spec, restarts, say).await?;
@@ -217,74 +212,6 @@ async fn metadata(aws: &Aws, machine: &Described) -> Result<(), ProviderError> {
     request.send().await.map(|_| ()).map_err(failed)
 }
 
-async fn profile(aws: &Aws, machine: &Described, shape: &AwsShape, say: Say<'_>) -> Result<(), ProviderError> {
-    let arn = machine.iam_instance_profile().and_then(|profile| profile.arn());
-    let right = match (arn, &shape.instance_profile) {
-        (None, None) => true,
-        (Some(arn), Some(asked)) => seen::is_profile(arn, asked),
-        _ => false,
-    };
-    if right {
-        return Ok(());
-    }
-    let what = "failed to change the instance profile of machine.instance";
-    let there = associated(aws, id(machine)).await?;
-    match (there, &shape.instance_profile) {
-        (Some(there), Some(wanted)) => {
-            let request = aws
-                .ec2
-                .replace_iam_instance_profile_association()
-                .association_id(there)
-                .iam_instance_profile(instance_profile(wanted));
-            let failed = |why| error::failed(what, "ec2:ReplaceIamInstanceProfileAssociation", why);
-            request.send().await.map_err(failed)?;
-        }
-        (Some(there), None) => {
-            let request = aws.ec2.disassociate_iam_instance_profile().association_id(there);
-            let failed = |why| error::failed(what, "ec2:DisassociateIamInstanceProfile", why);
-            request.send().await.map_err(failed)?;
-        }
-        (None, Some(wanted)) => {
-            let profile = instance_profile(wanted);
-            let request = aws.ec2.associate_iam_instance_profile();
-            let request = request.instance_id(id(machine)).iam_instance_profile(profile);
-            let failed = |why| error::failed(what, "ec2:AssociateIamInstanceProfile", why);
-            request.send().await.map_err(failed)?;
-        }
-        (None, None) => {}
-    }
-    let wanted = shape.instance_profile.as_deref();
-    wait::until("the instance profile to change", TO_ASSOCIATE, say, || async {
-        let now = describe(aws, tags::filter("instance-id", [id(machine)])).await?;
-        let arn = now.first().and_then(|machine| machine.iam_instance_profile()?.arn());
-        Ok(match (arn, wanted) {
-            (None, None) => Look::Done(()),
-            (Some(arn), Some(wanted)) if seen::is_profile(arn, wanted) => Look::Done(()),
-            (arn, _) => Look::NotYet(arn.unwrap_or("without").to_owned()),
-        })
-    })
-    .await
-}
-
-/// The association of the instance's profile.
-async fn associated(aws: &Aws, id: &str) -> Result<Option<String>, ProviderError> {
-    let request = aws.ec2.describe_iam_instance_profile_associations();
-    let request = request.filters(tags::filter("instance-id", [id]));
-    let action = "ec2:DescribeIamInstanceProfileAssociations";
-    let failed = |why| error::failed("failed to look for the instance profile", action, why);
-    let found = request
-        .send()
-        .await
-        .map_err(failed)?
-        .iam_instance_profile_associations
-        .unwrap_or_default();
-    let lives = |state: Option<&Association>| matches!(state, Some(Association::Associated | Association::Associating));
-    Ok(found
-        .into_iter()
-        .find(|one| lives(one.state()))
-        .and_then(|one| one.association_id))
-}
-
 async fn credits(aws: &Aws, machine: &Described, shape: &AwsShape) -> Result<(), ProviderError> {
     let Some(wanted) = shape.cpu_credits.map(credits_word) else {
         return Ok(());
@@ -309,108 +236,6 @@ async fn credits(aws: &Aws, machine: &Described, shape: &AwsShape) -> Result<(),
             .unwrap_or("no reason was given");
         return Err(ProviderError::new(format!("{what}: {message}"))
             .with_remedy("leave `cpu_credits` out, or write a burstable size, such as \"t3.small\""));
-    }
-    Ok(())
-}
-
-/// The tags of the machine, its network interface and its root disk; and the end of the environment's life, on everything.
-async fn tags_and_end(
-    aws: &Aws,
-    owner: &Owner,
-    spec: &InstanceSpec,
-    shape: &AwsShape,
-    machine: &Described,
-    root: Option<&Volume>,
-) -> Result<(), ProviderError> {
-    let there = Tags::read(machine.tags());
-    let mut wanted = machine_tags(owner, spec, shape);
-    // What a machine was made from stays so: these say what it is, not what the next one shall be.
-    for made in [tags::IMAGE, tags::MARKET, tags::SUBNET, tags::IPV6] {
-        wanted = wanted.left_as(made, &there);
-    }
-    let (set, drop) = wanted.missing(&there);
-    let interfaces = machine.network_interfaces().iter();
-    let mut ids: Vec<String> = interfaces
-        .filter_map(|interface| interface.network_interface_id().map(str::to_owned))
-        .collect();
-    ids.push(id(machine).to_owned());
-    write(aws, ids, set, drop).await?;
-    if let Some(root) = root
-        && let Some(volume) = root.volume_id()
-    {
-        let there = Tags::read(root.tags());
-        let wanted = root_tags(owner, spec, shape).left_as(tags::ENCRYPTION, &there);
-        let (set, drop) = wanted.missing(&there);
-        write(aws, vec![volume.to_owned()], set, drop).await?;
-    }
-    if wanted.get(tags::TTL) == there.get(tags::TTL) {
-        return Ok(());
-    }
-    let (set, drop) = Tags::of(owner, &Address::MachineInstance, spec).end();
-    write(aws, everything(aws, owner).await?, set, drop).await?;
-    let spot = machine.instance_lifecycle() == Some(&InstanceLifecycleType::Spot);
-    if spot {
-        return Ok(());
-    }
-    let value = AttributeValue::builder()
-        .value(if spec.ttl_seconds.is_some() {
-            "terminate"
-        } else {
-            "stop"
-        })
-        .build();
-    let request = aws.ec2.modify_instance_attribute().instance_id(id(machine));
-    let what = "failed to say what becomes of machine.instance when it turns itself off";
-    let failed = |why| error::failed(what, "ec2:ModifyInstanceAttribute", why);
-    request
-        .instance_initiated_shutdown_behavior(value)
-        .send()
-        .await
-        .map(|_| ())
-        .map_err(failed)
-}
-
-/// The identifiers of everything of this owner.
-async fn everything(aws: &Aws, owner: &Owner) -> Result<Vec<String>, ProviderError> {
-    let mut pages = aws
-        .ec2
-        .describe_tags()
-        .filters(tags::filter("key", [tags::LINEAGE]))
-        .filters(tags::filter("value", [owner.lineage.as_str()]))
-        .into_paginator()
-        .send();
-    let mut found = Vec::new();
-    while let Some(page) = pages.next().await {
-        let page =
-            page.map_err(|why| error::failed("failed to look for what is tagged as ours", "ec2:DescribeTags", why))?;
-        found.extend(
-            page.tags
-                .unwrap_or_default()
-                .into_iter()
-                .filter_map(|tag| tag.resource_id),
-        );
-    }
-    Ok(found)
-}
-
-async fn write(aws: &Aws, ids: Vec<String>, set: Vec<Tag>, drop: Vec<Tag>) -> Result<(), ProviderError> {
-    let named = ids.join(", ");
-    if ids.is_empty() {
-        return Ok(());
-    }
-    if !set.is_empty() {
-        let request = aws
-            .ec2
-            .create_tags()
-            .set_resources(Some(ids.clone()))
-            .set_tags(Some(set));
-        let failed = |why| error::failed(format!("failed to tag {named}"), "ec2:CreateTags", why);
-        request.send().await.map_err(failed)?;
-    }
-    if !drop.is_empty() {
-        let request = aws.ec2.delete_tags().set_resources(Some(ids)).set_tags(Some(drop));
-        let failed = |why| error::failed(format!("failed to take tags off {named}"), "ec2:DeleteTags", why);
-        request.send().await.map_err(failed)?;
     }
     Ok(())
 }
