@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use ipnet::IpNet;
 
-use crate::names::EnvironmentName;
+use crate::names::{Address, EnvironmentName, Lineage};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -29,6 +30,10 @@ Every day:
   status      Show machine, services, routes, certificates, disk and memory
   output      Print what an apply recorded: address, URL, CA certificate
   ssh         Log in, or run one command there
+
+When something is lost or forgotten:
+  state       Rebuild a lost state from what there is, or take a resource over
+  gc          Find what is expired or has no state here, and destroy what is expired
 
 The last day:
   destroy     Take everything back, and prove it
@@ -57,6 +62,9 @@ pub struct Cli {
         default_value = "."
     )]
     pub directory: PathBuf,
+    /// Your own network, for a machine that lets in `operator` only; else `PROVISION_OPERATOR_CIDR`, else it is found out.
+    #[arg(long, global = true, value_name = "CIDR", value_parser = network)]
+    pub operator_cidr: Option<IpNet>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -83,6 +91,10 @@ pub enum Command {
     Ssh(Ssh),
     /// Take everything back, and prove it.
     Destroy(Destroy),
+    /// Rebuild a lost state from what there is, or take a resource over.
+    State(State),
+    /// Find what bears our tags and is expired or has no state here, and destroy what is expired.
+    Gc(Gc),
     /// Print the JSON Schema of the environment file.
     Schema,
     /// Print completions for a shell.
@@ -214,11 +226,93 @@ pub struct Destroy {
     pub locking: Locking,
 }
 
+/// `state`
+#[derive(Debug, Args)]
+pub struct State {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: StateCommand,
+}
+
+/// What `state` does.
+#[derive(Debug, Subcommand)]
+pub enum StateCommand {
+    /// Find everything of an environment by its tags and write a new state. Changes nothing else.
+    Rebuild(Rebuild),
+    /// Take one resource over: it gets our tags and a record in the state.
+    Import(Import),
+}
+
+/// `state rebuild`
+#[derive(Debug, Args)]
+pub struct Rebuild {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub environment: Name,
+    /// Which life of the environment, when there is more than one.
+    #[arg(long)]
+    pub lineage: Option<Lineage>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub locking: Locking,
+}
+
+/// `state import`
+#[derive(Debug, Args)]
+pub struct Import {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub environment: Name,
+    /// What it shall be, such as `machine.volume`.
+    pub address: Address,
+    /// The provider's identifier, such as `vol-0123456789abcdef0`.
+    pub id: String,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub locking: Locking,
+}
+
+/// `gc`
+#[derive(Debug, Args)]
+pub struct Gc {
+    /// Where to look: `local` or `aws`.
+    #[arg(long, default_value = "local", value_parser = ["aws", "local"])]
+    pub provider: String,
+    /// The region to look in; that of your AWS configuration without.
+    #[arg(long)]
+    pub region: Option<String>,
+    /// A profile of your AWS configuration.
+    #[arg(long)]
+    pub profile: Option<String>,
+    /// Only what is past its time to live.
+    #[arg(long)]
+    pub expired: bool,
+    /// Destroy it.
+    #[arg(long, short, requires = "expired")]
+    pub yes: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `completions`
 #[derive(Debug, Args)]
 pub struct Completions {
     /// The shell.
     pub shell: clap_complete::Shell,
+}
+
+/// An address or a CIDR block, as the network that it is in.
+///
+/// # Errors
+/// When it is neither.
+pub fn network(text: &str) -> Result<IpNet, String> {
+    let text = text.trim();
+    let address = || Some(IpNet::from(text.parse::<std::net::IpAddr>().ok()?));
+    let parsed = text.parse::<IpNet>().ok().or_else(address);
+    parsed
+        .map(|network| network.trunc())
+        .ok_or_else(|| "neither an address nor a network such as 203.0.113.7/32".to_owned())
 }
 
 fn seconds(text: &str) -> Result<Duration, std::num::ParseIntError> {

@@ -3,9 +3,12 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use ipnet::IpNet;
 use tokio::sync::watch;
 
+use super::caller::{admitted, caller};
 use super::clouds::provider;
+use super::costs;
 use super::keyring::Keyring;
 use super::project::{Project, desired, hang_up, look, owner};
 use super::terminal::{color, confirm, tell};
@@ -19,7 +22,7 @@ use crate::progress::Progress;
 use crate::state::{LocalStore, Lock, State, StoreError};
 
 /// Load, desire, observe, plan, confirm, apply, outputs.
-pub async fn run(directory: &Path, args: &cli::Apply) -> Result<(), Failure> {
+pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Apply) -> Result<(), Failure> {
     let project = Project::find(directory, &args.environment.name)?; //                   reads
     let sources = project.sources()?; //                                                  reads
     let lock = lock(&project.store, "apply", &args.locking).await?; //                    writes the lock
@@ -33,69 +36,78 @@ pub async fn run(directory: &Path, args: &cli::Apply) -> Result<(), Failure> {
         data_loss: args.allow_data_loss,
     };
 
-    let mut consent = args.yes;
-    // A machine that had no power is looked at again once it runs, in the same run and under the same consent.
-    let mut again = false;
-    loop {
-        let desired = desired(&sources, &keyring, &state)?; //                            pure
-        let looked = look(&provider, &state, &desired, None, &keyring, &waiting); //      reads provider and host
-        let (observed, session) = until_stopped(&stop, looked).await?;
-        let plan = plan(&desired, &state, &observed, allowed); //                         pure
-        if !(args.json || again && plan.is_empty()) {
-            tell(render_plan(&plan, color()).trim_end());
-        }
-        if !plan.refusals.is_empty() {
-            return Err(Failure::Refused);
-        }
-        if plan.is_empty() {
-            hang_up(session).await;
-            break;
-        }
-        if !consent {
-            confirm(&format!("Apply this to {}?", project.name))?;
-            consent = true;
-        }
-        again = true;
+    let caller = caller(&desired(&sources, &keyring, &state)?.instance.spec, operator).await?;
+    let whose = owner(&state);
+    let work = async {
+        let mut consent = args.yes;
+        // A machine that had no power is looked at again once it runs, in the same run and under the same consent.
+        let mut again = false;
+        loop {
+            let desired = desired(&sources, &keyring, &state)?; //                            pure
+            let looked = look(&provider, &state, &desired, caller.as_ref(), &keyring, &waiting); // reads provider and host
+            let (observed, session) = until_stopped(&stop, looked).await?;
+            let mut plan = plan(&desired, &state, &observed, allowed); //                     pure
+            if !again {
+                costs::tell_of(&mut plan, &provider).await; //                                reads the price list
+            }
+            if !(args.json || again && plan.is_empty()) {
+                tell(render_plan(&plan, color()).trim_end());
+            }
+            if !plan.refusals.is_empty() {
+                return Err(Failure::Refused);
+            }
+            if plan.is_empty() {
+                hang_up(session).await;
+                break;
+            }
+            if !consent {
+                confirm(&format!("Apply this to {}?", project.name))?;
+                consent = true;
+            }
+            again = true;
 
-        let mut keep = Keeper {
-            store: project.store.clone(),
-            lock: &lock,
-        };
-        keep.keep(&mut state)
-            .map_err(|why| Failure::from(crate::apply::ApplyError::Keep(why)))?;
-        let identity = keyring.save()?; //                                                writes the bundle
-        let mut bundle = keyring.bundle.clone();
-        let mut world = RealWorld {
-            provider: &provider,
-            owner: &owner(&state),
-            reach: &keyring.reach(),
-            known_hosts: &keyring.known_hosts,
-            bundle: &mut bundle,
-            bundle_store: &keyring.store,
-            identity: &identity,
-            bindings: keyring.bindings(state.endpoint()),
-            caller: None,
-            ipv6: observed.instance.as_ref().and_then(|instance| instance.ipv6),
-            session,
-        };
-        let result = apply(
-            &plan,
-            &mut state,
-            &mut keep,
-            &mut world,
-            &|event| shown.event(&event),
-            &stop,
-        )
-        .await; // acts
-        hang_up(world.session.take()).await;
-        result?;
-        output::record(&project, &mut state, &desired)?;
-        keep.keep(&mut state)
-            .map_err(|why| Failure::from(crate::apply::ApplyError::Keep(why)))?;
-        if plan.look_again.is_none() {
-            break;
+            let mut keep = Keeper {
+                store: project.store.clone(),
+                lock: &lock,
+            };
+            keep.keep(&mut state)
+                .map_err(|why| Failure::from(crate::apply::ApplyError::Keep(why)))?;
+            let identity = keyring.save()?; //                                                writes the bundle
+            let mut bundle = keyring.bundle.clone();
+            let mut world = RealWorld {
+                provider: &provider,
+                owner: &owner(&state),
+                reach: &keyring.reach(),
+                known_hosts: &keyring.known_hosts,
+                bundle: &mut bundle,
+                bundle_store: &keyring.store,
+                identity: &identity,
+                bindings: keyring.bindings(observed.endpoint().or_else(|| state.endpoint())),
+                caller: caller.as_ref(),
+                ipv6: observed.instance.as_ref().and_then(|instance| instance.ipv6),
+                session,
+            };
+            let result = apply(
+                &plan,
+                &mut state,
+                &mut keep,
+                &mut world,
+                &|event| shown.event(&event),
+                &stop,
+            )
+            .await; // acts
+            hang_up(world.session.take()).await;
+            result?;
+            output::record(&project, &mut state, &desired)?;
+            keep.keep(&mut state)
+                .map_err(|why| Failure::from(crate::apply::ApplyError::Keep(why)))?;
+            if plan.look_again.is_none() {
+                break;
+            }
         }
-    }
+        Ok(())
+    };
+    admitted(&provider, &whose, caller.as_ref(), work).await?;
     lock.release()?;
     output::show(&state, args.json)
 }
@@ -160,7 +172,7 @@ pub fn waiting(note: Note) {
 }
 
 /// Waits for `what`, or for the person to want an end. Only for what writes nothing.
-async fn until_stopped<T>(
+pub async fn until_stopped<T>(
     stop: &watch::Receiver<bool>,
     what: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {

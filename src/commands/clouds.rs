@@ -86,6 +86,23 @@ pub async fn provider_of(environment: Option<&Environment>, state: &State) -> Re
     connect(&place, has_names.then_some(None)).await
 }
 
+/// A provider by its name, for what belongs to no one environment. Names are served by none.
+///
+/// # Errors
+/// When it cannot be reached.
+pub async fn provider_at(name: &str, region: Option<String>, profile: Option<String>) -> Result<Provider, Failure> {
+    let provider = match name {
+        "aws" => "aws",
+        _ => "local",
+    };
+    let place = Place {
+        provider,
+        region,
+        profile,
+    };
+    connect(&place, None).await
+}
+
 #[cfg(feature = "aws")]
 async fn connect(place: &Place, names: Option<Option<String>>) -> Result<Provider, Failure> {
     use crate::provider::{aws, route53};

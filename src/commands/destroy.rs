@@ -7,12 +7,14 @@ use super::apply::{Keeper, Shown, lock, stop_on_signal};
 use super::clouds::provider_of;
 use super::project::{Project, names, owner};
 use super::terminal::{color, confirm_by_typing, tell};
-use crate::apply::{Removal, apply};
+use crate::apply::{Keep, Removal, apply};
 use crate::cli;
 use crate::environment::diagnostic::Source;
 use crate::environment::model::Environment;
 use crate::environment::{FOLDER, decode};
-use crate::provider::KEPT;
+use crate::plan::Plan;
+use crate::provider::{KEPT, Provider};
+use crate::state::State;
 
 /// Takes everything back; exits non-zero and keeps the state when something is left.
 pub async fn run(directory: &Path, args: &cli::Destroy) -> Result<(), Failure> {
@@ -38,35 +40,12 @@ pub async fn run(directory: &Path, args: &cli::Destroy) -> Result<(), Failure> {
     }
 
     let provider = provider_of(environment.as_ref(), &state).await?;
-    let owner = owner(&state);
-    let names = names(&state, None);
     let shown = Shown::new(args.json);
     let mut keep = Keeper {
         store: project.store.clone(),
         lock: &lock,
     };
-    let mut world = Removal {
-        provider: &provider,
-        owner: &owner,
-    };
-    apply(
-        &plan,
-        &mut state,
-        &mut keep,
-        &mut world,
-        &|event| shown.event(&event),
-        &stop_on_signal(),
-    )
-    .await?;
-
-    let left = provider.leftovers(&owner, &names).await?;
-    let (kept, left): (Vec<String>, Vec<String>) = left.into_iter().partition(|line| line.starts_with(KEPT));
-    if !left.is_empty() {
-        return Err(Failure::Other {
-            what: format!("failed to destroy all of `{}`; left: {}", project.name, left.join(", ")).into(),
-            hint: Some("run destroy again; the state is kept until nothing is left".into()),
-        });
-    }
+    let kept = take_back(&provider, &mut state, &plan, &mut keep, &shown).await?;
     for line in &kept {
         tell(line);
     }
@@ -79,9 +58,51 @@ pub async fn run(directory: &Path, args: &cli::Destroy) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Carries the plan of a destroy out and looks that nothing is left. Tells what was kept on purpose.
+///
+/// # Errors
+/// When a step fails, or something is left.
+pub async fn take_back(
+    provider: &Provider,
+    state: &mut State,
+    plan: &Plan,
+    keep: &mut dyn Keep,
+    shown: &Shown,
+) -> Result<Vec<String>, Failure> {
+    let owner = owner(state);
+    let names = names(state, None);
+    let mut world = Removal {
+        provider,
+        owner: &owner,
+    };
+    apply(
+        plan,
+        state,
+        keep,
+        &mut world,
+        &|event| shown.event(&event),
+        &stop_on_signal(),
+    )
+    .await?;
+    let left = provider.leftovers(&owner, &names).await?;
+    let (kept, left): (Vec<String>, Vec<String>) = left.into_iter().partition(|line| line.starts_with(KEPT));
+    if !left.is_empty() {
+        return Err(Failure::Other {
+            what: format!(
+                "failed to destroy all of `{}`; left: {}",
+                state.environment,
+                left.join(", ")
+            )
+            .into(),
+            hint: Some("run destroy again; the state is kept until nothing is left".into()),
+        });
+    }
+    Ok(kept)
+}
+
 /// The environment's file. One that is gone protects nothing; one that cannot be read protects all until somebody mends it or
 /// takes it away.
-fn written(project: &Project) -> Result<Option<Environment>, Failure> {
+pub fn written(project: &Project) -> Result<Option<Environment>, Failure> {
     let name = format!("{FOLDER}/{}.toml", project.name);
     let path = project.root.join(&name);
     if !path.exists() {

@@ -1,16 +1,20 @@
 //! One file a command. `apply.rs` is the one function that shows the whole way.
 
 mod apply;
+mod caller;
 mod clouds;
+mod costs;
 mod destroy;
 mod failure;
 mod files;
+mod gc;
 mod init;
 mod keyring;
 mod output;
 mod plan;
 mod project;
 mod ssh;
+mod state;
 mod status;
 mod terminal;
 
@@ -18,7 +22,7 @@ pub use failure::{BAD_INPUT, Failure};
 
 use clap::CommandFactory as _;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{self, Cli, Command};
 use crate::environment::schema::schema;
 use terminal::print;
 
@@ -28,16 +32,22 @@ use terminal::print;
 /// Whatever kept it from its end, with the exit code for it.
 pub async fn run(cli: Cli) -> Result<(), Failure> {
     let directory = &cli.directory;
+    let operator = cli.operator_cidr.as_ref();
     match &cli.command {
         Command::Init(args) => init::run(directory, args),
         Command::Validate(args) => files::validate(directory, args),
         Command::Render(args) => files::render(directory, args),
-        Command::Plan(args) => plan::run(directory, args).await,
-        Command::Apply(args) => apply::run(directory, args).await,
-        Command::Status(args) => status::run(directory, args).await,
+        Command::Plan(args) => plan::run(directory, operator, args).await,
+        Command::Apply(args) => apply::run(directory, operator, args).await,
+        Command::Status(args) => status::run(directory, operator, args).await,
         Command::Output(args) => output::run(directory, args),
-        Command::Ssh(args) => ssh::run(directory, args),
+        Command::Ssh(args) => ssh::run(directory, operator, args).await,
         Command::Destroy(args) => destroy::run(directory, args).await,
+        Command::State(args) => match &args.command {
+            cli::StateCommand::Rebuild(args) => state::rebuild(directory, args).await,
+            cli::StateCommand::Import(args) => state::import(directory, args).await,
+        },
+        Command::Gc(args) => gc::run(directory, args).await,
         Command::Schema => print(&format!("{:#}\n", schema())),
         Command::Completions(args) => {
             let mut text = Vec::new();

@@ -3,14 +3,20 @@
 use std::io::IsTerminal as _;
 use std::path::Path;
 
+use ipnet::IpNet;
+use tokio::signal::unix::{SignalKind, signal};
+
 use super::Failure;
+use super::caller::{admitted, caller};
+use super::clouds::provider;
 use super::keyring::Keyring;
-use super::project::Project;
+use super::project::{Project, desired, owner};
+use crate::apply::ApplyError;
 use crate::cli;
 use crate::remote::Interactive;
 
 /// Logs in, or runs one command there and ends with its exit code.
-pub fn run(directory: &Path, args: &cli::Ssh) -> Result<(), Failure> {
+pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Ssh) -> Result<(), Failure> {
     let project = Project::find(directory, &args.environment.name)?;
     let sources = project.sources()?;
     let state = project.applied()?;
@@ -22,11 +28,37 @@ pub fn run(directory: &Path, args: &cli::Ssh) -> Result<(), Failure> {
         )
     })?;
     let terminal = std::io::stdin().is_terminal() && (args.command.is_empty() || std::io::stdout().is_terminal());
-    let status = Interactive::new(&keyring.reach()(&endpoint), &args.command, terminal)?.status()?;
+    let login = Interactive::new(&keyring.reach()(&endpoint), &args.command, terminal)?;
+    let spec = desired(&sources, &keyring, &state)?.instance.spec;
+    let status = match caller(&spec, operator).await? {
+        None => login.status().await?,
+        Some(caller) => {
+            let provider = provider(&sources.environment, &state).await?;
+            let owner = owner(&state);
+            let work = until_hung_up(async {
+                provider.admit(&owner, &caller).await?;
+                Ok(login.status().await?)
+            });
+            admitted(&provider, &owner, Some(&caller), work).await?
+        }
+    };
     match status.code() {
         Some(0) => Ok(()),
         code => Err(Failure::Exit(
             code.and_then(|code| u8::try_from(code).ok()).unwrap_or(255),
         )),
+    }
+}
+
+/// Waits for `what`. Ctrl-C is for the program there, which gets it from the terminal as we do; only when somebody wants us to
+/// end, or the terminal is gone, is it ended here.
+async fn until_hung_up<T>(what: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let listen = |kind| signal(kind).map_err(|why| Failure::other("failed to listen for signals", why));
+    let _ours_no_more = listen(SignalKind::interrupt())?;
+    let (mut terminate, mut hang_up) = (listen(SignalKind::terminate())?, listen(SignalKind::hangup())?);
+    tokio::select! {
+        result = what => result,
+        _ = terminate.recv() => Err(ApplyError::Interrupted { address: None }.into()),
+        _ = hang_up.recv() => Err(ApplyError::Interrupted { address: None }.into()),
     }
 }

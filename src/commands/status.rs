@@ -3,14 +3,16 @@
 use std::path::Path;
 
 use comfy_table::{ContentArrangement, Table, presets};
+use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Failure;
-use super::apply::waiting;
+use super::apply::{stop_on_signal, until_stopped, waiting};
+use super::caller::{admitted, caller};
 use super::clouds::provider;
 use super::keyring::Keyring;
-use super::project::{Project, desired, hang_up, look};
+use super::project::{Project, desired, hang_up, look, owner};
 use super::terminal::print;
 use crate::cli;
 use crate::desired::Desired;
@@ -67,19 +69,26 @@ struct RouteReport {
 }
 
 /// Looks and prints.
-pub async fn run(directory: &Path, args: &cli::Status) -> Result<(), Failure> {
+pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Status) -> Result<(), Failure> {
     let project = Project::find(directory, &args.environment.name)?;
     let sources = project.sources()?;
     let state = project.applied()?;
     let keyring = Keyring::open(&project.store, &state, &sources)?;
     let desired = desired(&sources, &keyring, &state)?;
     let provider = provider(&sources.environment, &state).await?;
-    let (observed, session) = look(&provider, &state, &desired, None, &keyring, &waiting).await?;
-    let certificates = match &session {
-        Some(session) => crate::observe::certificates::read(session, &waiting).await?,
-        None => Vec::new(),
+    let caller = caller(&desired.instance.spec, operator).await?;
+    let seen = async {
+        let (observed, session) = look(&provider, &state, &desired, caller.as_ref(), &keyring, &waiting).await?;
+        let certificates = match &session {
+            Some(session) => crate::observe::certificates::read(session, &waiting).await?,
+            None => Vec::new(),
+        };
+        hang_up(session).await;
+        Ok((observed, certificates))
     };
-    hang_up(session).await;
+    let stop = stop_on_signal();
+    let work = until_stopped(&stop, seen);
+    let (observed, certificates) = admitted(&provider, &owner(&state), caller.as_ref(), work).await?;
     let report = report(&desired, &observed, &certificates);
     if args.json {
         let text =

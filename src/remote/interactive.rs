@@ -34,7 +34,11 @@ impl Interactive {
     ///
     /// # Errors
     /// When there is no ssh.
-    pub fn status(mut self) -> Result<ExitStatus, SessionError> {
-        self.command.status().map_err(|why| SessionError::NoSshBinary { why })
+    pub async fn status(self) -> Result<ExitStatus, SessionError> {
+        let Self { command, _files } = self;
+        let mut command = tokio::process::Command::from(command);
+        // Whoever stops waiting for it wants its end.
+        command.kill_on_drop(true);
+        command.status().await.map_err(|why| SessionError::NoSshBinary { why })
     }
 }

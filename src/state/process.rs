@@ -47,6 +47,13 @@ impl ProcessIdentity {
     }
 }
 
+/// Names this process among all runs of all computers, without spaces: `host:process:start`.
+pub fn run_name() -> String {
+    let ProcessIdentity { host, pid, started, .. } = ProcessIdentity::current();
+    let started: String = started.chars().filter(char::is_ascii_alphanumeric).collect();
+    format!("{host}:{pid}:{started}")
+}
+
 #[cfg(target_os = "linux")]
 mod system {
     use std::fs;

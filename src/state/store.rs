@@ -161,6 +161,19 @@ impl LocalStore {
         Ok(archive)
     }
 
+    /// Puts a state that does not read beside its place, so that another can be written there, and tells where it is.
+    ///
+    /// # Errors
+    /// When it cannot be moved.
+    pub fn set_aside(&self, now: Timestamp) -> Result<PathBuf, StoreError> {
+        let from = self.path();
+        let to = self
+            .folder
+            .join(format!("state-damaged-{}.json", now.strftime("%Y%m%dT%H%M%SZ")));
+        fs::rename(&from, &to).map_err(|why| StoreError::Write { path: from, why })?;
+        Ok(to)
+    }
+
     fn move_to(&self, parent: &Path, archive: &Path) -> io::Result<()> {
         atomic::make_folder(parent)?;
         fs::rename(&self.folder, archive)?;

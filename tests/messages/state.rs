@@ -29,6 +29,14 @@ told! {
         project.write(".provision/demo/state.json", APPLIED);
         project
     }, ["destroy", "demo", "--yes"];
+    rebuild_of_what_reads_well: with_state(APPLIED), ["state", "rebuild", "demo"];
+    rebuild_of_nothing: Project::new(DEMO), ["state", "rebuild", "demo"];
+    import_into_a_taken_place: with_state(APPLIED), ["state", "import", "demo", "machine.volume", "vol-0123"];
+    import_of_a_stack: Project::new(DEMO), ["state", "import", "demo", "stack.web", "vol-0123"];
+    import_at_home: Project::new(DEMO), ["state", "import", "demo", "machine.volume", "vol-0123"];
+    gc_of_nothing: Project::new(DEMO), ["gc"];
+    gc_that_would_destroy_all: Project::new(DEMO), ["gc", "--yes"];
+    operator_cidr_of_no_network: Project::new(DEMO), ["plan", "demo", "--operator-cidr", "office"];
     destroy_with_a_broken_file: {
         let project = Project::new("protect = maybe\n");
         project.write(".provision/demo/state.json", APPLIED);
