@@ -83,6 +83,7 @@ pub async fn admitted<T>(
     caller: Option<&Caller>,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
+    let work = Box::pin(work);
     match caller {
         None => work.await,
         Some(caller) => closed(work, provider.dismiss(owner, caller), &caller.network).await,

@@ -12,7 +12,7 @@ use crate::cli;
 use crate::environment::diagnostic::Source;
 use crate::environment::model::Environment;
 use crate::environment::{FOLDER, decode};
-use crate::plan::Plan;
+use crate::plan::{Action, Plan};
 use crate::provider::{KEPT, Provider};
 use crate::state::State;
 
@@ -85,7 +85,14 @@ pub async fn take_back(
     )
     .await?;
     let left = provider.leftovers(&owner, &names).await?;
-    let (kept, left): (Vec<String>, Vec<String>) = left.into_iter().partition(|line| line.starts_with(KEPT));
+    // What is kept without having been asked for is left.
+    let keeps = plan.steps.iter().any(|step| {
+        matches!(
+            step.action,
+            Action::KeepPart | Action::DestroyInstance { keep_volume: true }
+        )
+    });
+    let (kept, left): (Vec<String>, Vec<String>) = left.into_iter().partition(|line| keeps && line.starts_with(KEPT));
     if !left.is_empty() {
         return Err(Failure::Other {
             what: format!(

@@ -1,7 +1,7 @@
 //! `provision gc`: what bears our tags and is past its time, or that no state here knows.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use jiff::Timestamp;
@@ -164,7 +164,7 @@ fn age(now: Timestamp, then: Timestamp) -> String {
 }
 
 /// As `provision destroy` does it, under the environment's lock; a protected one is left alone.
-async fn with_state(root: &PathBuf, life: &Life) -> Result<(), Failure> {
+async fn with_state(root: &Path, life: &Life) -> Result<(), Failure> {
     let project = Project::find(root, &life.environment)?;
     let lock = lock(
         &project.store,

@@ -33,21 +33,22 @@ use terminal::print;
 pub async fn run(cli: Cli) -> Result<(), Failure> {
     let directory = &cli.directory;
     let operator = cli.operator_cidr.as_ref();
+    // Each on the heap: with a cloud's SDK inside, one future of them all is too deep for the compiler.
     match &cli.command {
         Command::Init(args) => init::run(directory, args),
         Command::Validate(args) => files::validate(directory, args),
         Command::Render(args) => files::render(directory, args),
-        Command::Plan(args) => plan::run(directory, operator, args).await,
-        Command::Apply(args) => apply::run(directory, operator, args).await,
-        Command::Status(args) => status::run(directory, operator, args).await,
+        Command::Plan(args) => Box::pin(plan::run(directory, operator, args)).await,
+        Command::Apply(args) => Box::pin(apply::run(directory, operator, args)).await,
+        Command::Status(args) => Box::pin(status::run(directory, operator, args)).await,
         Command::Output(args) => output::run(directory, args),
-        Command::Ssh(args) => ssh::run(directory, operator, args).await,
-        Command::Destroy(args) => destroy::run(directory, args).await,
+        Command::Ssh(args) => Box::pin(ssh::run(directory, operator, args)).await,
+        Command::Destroy(args) => Box::pin(destroy::run(directory, args)).await,
         Command::State(args) => match &args.command {
-            cli::StateCommand::Rebuild(args) => state::rebuild(directory, args).await,
-            cli::StateCommand::Import(args) => state::import(directory, args).await,
+            cli::StateCommand::Rebuild(args) => Box::pin(state::rebuild(directory, args)).await,
+            cli::StateCommand::Import(args) => Box::pin(state::import(directory, args)).await,
         },
-        Command::Gc(args) => gc::run(directory, args).await,
+        Command::Gc(args) => Box::pin(gc::run(directory, args)).await,
         Command::Schema => print(&format!("{:#}\n", schema())),
         Command::Completions(args) => {
             let mut text = Vec::new();

@@ -10,10 +10,8 @@ use crate::provider::{Acceleration, DirectBoot, InstanceSpec, LocalImage, LocalS
 /// The machine without its user-data; none when something is wrong, which is said. `public_key` is the key that logs in.
 pub fn spec(findings: &mut Findings<'_>, sources: &Sources, public_key: &str) -> Option<InstanceSpec> {
     let machine = sources.environment.machine.get();
-    let volume_gib = match &sources.environment.data {
-        Some(data) => Some(within(findings, "volume_gib", &data.volume_gib, 1, 16 * 1024)),
-        None => None,
-    };
+    let data = sources.environment.data.as_ref();
+    let volume_gib = data.map(|data| within(findings, "volume_gib", &data.volume_gib, 1, 16 * 1024));
     let ttl_seconds = sources.environment.ttl.as_ref().map(|ttl| seconds(findings, ttl));
     let (shape, disk_gib) = match machine {
         Machine::Local(machine) => (local(findings, sources, machine).map(Shape::Local), &machine.disk_gib),

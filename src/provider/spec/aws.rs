@@ -78,7 +78,7 @@ pub const PUBLIC: [&str; 3] = ["tcp/443", "tcp/80", "udp/443"];
 pub const ANYWHERE: &str = "0.0.0.0/0 ::/0";
 
 /// What observation tells of an instance, of what it was asked for.
-pub const TOLD: [&str; 10] = [
+pub const TOLD: [&str; 12] = [
     "cpu_credits",
     "disk_gib",
     "encryption",
@@ -89,6 +89,8 @@ pub const TOLD: [&str; 10] = [
     "metadata",
     "size",
     "subnet",
+    "tags",
+    "ttl",
 ];
 
 impl AwsShape {
