@@ -14,6 +14,9 @@ use super::cloud::{Cloud, REGION};
 /// No run may take longer. Attempts of a call that fails for ever take about a minute.
 const ENDS_WITHIN: Duration = Duration::from_secs(240);
 
+/// Where the program is said to be called from.
+pub const OPERATOR: &str = "198.51.100.7/32";
+
 /// What an environment is at first.
 pub const FIRST: &str = r#"
 domain = "shop.example.com"
@@ -31,7 +34,7 @@ tags     = { team = "shop" }
 volume_gib = 10
 
 [access]
-ssh_from = ["203.0.113.0/24"]
+ssh_from = ["operator", "203.0.113.0/24"]
 
 [dns]
 provider = "route53"
@@ -74,6 +77,10 @@ pub enum Until {
     Host,
     /// When a call is held, or it turns to the host.
     Held,
+    /// When it has opened port 22 for its caller and waits for the host.
+    Open,
+    /// The same, but it is asked to end and may do so by itself.
+    Asked,
 }
 
 /// How a run ended.
@@ -83,6 +90,8 @@ pub enum Ended {
     AtHost,
     /// Killed while a call was held.
     Held,
+    /// Killed, as port 22 was open for its caller.
+    Open,
     /// By itself, with this code.
     Itself(i32),
 }
@@ -104,6 +113,7 @@ impl Site {
                 ("AWS_ACCESS_KEY_ID", cloud.access_key.clone()),
                 ("AWS_SECRET_ACCESS_KEY", cloud.secret_key.clone()),
                 ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+                ("PROVISION_OPERATOR_CIDR", OPERATOR.to_owned()),
             ],
         };
         for folder in ["environments", "home"] {
@@ -177,9 +187,16 @@ impl Site {
         loop {
             match lines.recv_timeout(Duration::from_millis(50)) {
                 Ok(line) => {
-                    let makes = args.first() == Some(&"apply");
-                    if killed.is_none() && makes && line.contains("] host.identity: ") {
-                        killed = Some(Ended::AtHost);
+                    let at_host = args.first() == Some(&"apply") && line.contains("] host.identity: ");
+                    match until {
+                        Until::Host | Until::Held if at_host && killed.is_none() => killed = Some(Ended::AtHost),
+                        // It has been let in when it begins to wait.
+                        Until::Open if at_host && line.contains("waiting for sshd") => killed = Some(Ended::Open),
+                        Until::Asked if at_host && line.contains("waiting for sshd") => {
+                            let asked = Command::new("kill").arg(child.id().to_string()).status();
+                            assert!(asked.unwrap().success());
+                        }
+                        _ => {}
                     }
                     said += &line;
                     said.push('\n');

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::cloud::{all, alone};
 use super::harness::{Ended, Site, Until};
+use super::same::is_operators;
 use super::story::{APPLY, CHANGE, DESTROY, Place, REPLACE, Story, ended_as, undisturbed};
 
 #[test]
@@ -49,6 +50,25 @@ fn a_machine_is_made_and_taken_away_by_runs_that_are_all_killed() {
             }
             eprintln!("{runs} runs");
             ended_as(end, cloud, &site, "killed at each call");
+        }
+    });
+}
+
+/// Port 22 is closed again when a run ends, also for those that could not do it themselves.
+#[test]
+fn port_22_is_closed_behind_a_run_that_was_killed() {
+    alone(|cloud| {
+        let site = Site::new(cloud);
+        for (until, ended, is_open) in [
+            (Until::Open, Ended::Open, true),
+            (Until::Asked, Ended::Itself(130), false),
+        ] {
+            let run = site.apply(cloud, until);
+            assert_eq!(run.ended, ended, "{}", run.said);
+            let seen = cloud.look();
+            let rules = seen["security_groups"][0]["in"].as_array().unwrap();
+            let open = rules.iter().filter(|rule| is_operators(rule.as_str().unwrap()));
+            assert_eq!(open.count(), usize::from(is_open), "{rules:#?}\n{}", run.said);
         }
     });
 }
