@@ -19,6 +19,8 @@ mod harness;
 mod kill;
 #[path = "aws_life/policy.rs"]
 mod policy;
+#[path = "aws_life/profile.rs"]
+mod profile;
 #[path = "aws_life/same.rs"]
 mod same;
 #[path = "aws_life/story.rs"]
