@@ -66,7 +66,8 @@ async fn a_data_volume_lives_as_asked_for() {
     assert!(error.remedy.unwrap().contains("once in six hours"));
     double.reset().await;
 
-    // Drift: kind, tags, taken off.
+    // Drift: kind, tags, taken off. AWS refuses another change until the one before has ended; the double takes a second for that.
+    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
     double
         .somebody
         .detach_volume()
