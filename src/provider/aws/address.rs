@@ -59,12 +59,17 @@ pub(super) async fn ensure(aws: &Aws, owner: &Owner, spec: &InstanceSpec, say: S
             retag(aws, id, &wanted, &Tags::read(there.tags())).await?;
             there
         }
-        None => allocate(aws, &wanted).await?,
+        None => {
+            let made = allocate(aws, &wanted).await?;
+            // When its answer was lost, the SDK has asked again and there are two.
+            found = find(aws, owner).await?.into_iter();
+            made
+        }
     };
-    for spare in found {
+    let id = there.allocation_id().unwrap_or_default().to_owned();
+    for spare in found.filter(|spare| spare.allocation_id() != Some(id.as_str())) {
         release(aws, &spare, say).await?;
     }
-    let id = there.allocation_id().unwrap_or_default().to_owned();
     if there.instance_id() != Some(machine.id.as_str()) {
         wait::until("the instance to take its address", ASSOCIATE_WITHIN, say, || async {
             let request = aws.ec2.associate_address().allocation_id(&id).instance_id(&machine.id);

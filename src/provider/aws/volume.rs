@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use aws_sdk_ec2::types::{Volume, VolumeAttachmentState, VolumeState, VolumeType};
 
+pub(super) use change::is_growing_to;
+
 use super::own::{is_gone, is_nobody_elses, machine, needed_machine, retag, shape};
 use super::tags::{self, ENCRYPTION, Tags};
 use super::wait::{self, Look};

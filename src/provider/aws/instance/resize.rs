@@ -11,6 +11,7 @@ use aws_sdk_ec2::types::{
 use super::launch::credits_word;
 use super::{describe, id, marks, needed, profile, run, seen, shape_of, state};
 use crate::note::{Note, Say};
+use crate::provider::aws::volume::is_growing_to;
 use crate::provider::aws::wait::{self, Look};
 use crate::provider::aws::{Aws, error, image, tags};
 use crate::provider::{AwsShape, Instance, InstanceSpec, Owner, ProviderError};
@@ -135,13 +136,14 @@ async fn disk(
             Some("VolumeModificationRateExceeded" | "IncorrectModificationState")
         );
         let failed = error::failed(&what, "ec2:ModifyVolume", why);
-        return Err(if too_soon {
-            failed.with_remedy(
+        if !too_soon {
+            return Err(failed);
+        }
+        if !is_growing_to(aws, volume, wanted).await? {
+            return Err(failed.with_remedy(
                 "AWS changes a disk once in six hours, and not while a change is under way: run it again later",
-            )
-        } else {
-            failed
-        });
+            ));
+        }
     }
     grown(aws, volume, say).await?;
     if !restarts {

@@ -8,7 +8,7 @@ use super::{BASELINE, strange_type};
 use crate::note::Say;
 use crate::provider::ProviderError;
 use crate::provider::aws::wait::{self, Look};
-use crate::provider::aws::{Aws, error};
+use crate::provider::aws::{Aws, error, tags};
 
 /// How long until the new size can be used. Optimising afterwards takes hours and hinders nobody.
 const WITHIN: Duration = Duration::from_secs(600);
@@ -40,12 +40,17 @@ pub(super) async fn to_size(aws: &Aws, there: &Volume, gib: i32, say: Say<'_>) -
         Err(early) => {
             let code = error::code(&early).unwrap_or_default().to_owned();
             let error = error::failed(what(), "ec2:ModifyVolume", early);
-            return Err(match code.as_str() {
-                "IncorrectModificationState" | "VolumeModificationRateExceeded" => error.with_remedy(
+            if !matches!(
+                code.as_str(),
+                "IncorrectModificationState" | "VolumeModificationRateExceeded"
+            ) {
+                return Err(error);
+            }
+            if strange || !is_growing_to(aws, id, gib).await? {
+                return Err(error.with_remedy(
                     "a volume changes once in six hours and not while the last change is being optimised (`aws ec2 describe-volumes-modifications`): apply again then; until then write the old size",
-                ),
-                _ => error,
-            });
+                ));
+            }
         }
     }
     wait::until("the data volume to have its new size", WITHIN, say, || async {
@@ -74,4 +79,22 @@ pub(super) async fn to_size(aws: &Aws, there: &Volume, gib: i32, say: Say<'_>) -
         }
     })
     .await
+}
+
+/// Whether the change that a volume is in, or had last, is the one that is wanted. So it is when the answer to the call was lost
+/// and the SDK repeated it, or when the run that made it was killed: the second call is refused.
+///
+/// # Errors
+/// When the region cannot be asked.
+pub(in crate::provider::aws) async fn is_growing_to(aws: &Aws, id: &str, gib: i32) -> Result<bool, ProviderError> {
+    let request = aws.ec2.describe_volumes_modifications();
+    let request = request.filters(tags::filter("volume-id", [id]));
+    let what = format!("failed to look at the growth of {id}");
+    let failed = |why| error::failed(what, "ec2:DescribeVolumesModifications", why);
+    let output = request.send().await.map_err(failed)?;
+    let changes = output.volumes_modifications().iter();
+    let latest = changes.max_by_key(|change| change.start_time().map(|time| time.secs()));
+    Ok(latest.is_some_and(|change| {
+        change.target_size() == Some(gib) && change.modification_state() != Some(&VolumeModificationState::Failed)
+    }))
 }

@@ -56,7 +56,8 @@ def routes() -> list[tuple[str, re.Pattern[str], str]]:
     found = []
     for name in model.operation_names:
         http = model.operation_model(name).http
-        path = re.escape(http["requestUri"].split("?")[0])
+        # Some SDKs write a slash at the end, some do not.
+        path = re.escape(http["requestUri"].split("?")[0].rstrip("/"))
         pattern = re.sub(r"\\\{[^}]*\\\}", "([^/]+)", path)
         found.append((http["method"], re.compile(f"{pattern}/?$"), name))
     return sorted(found, key=lambda route: route[1].pattern.count("([^/]+)"))

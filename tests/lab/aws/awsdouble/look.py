@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import argparse
 import base64
+import functools
 import hashlib
 import json
+import sys
 from typing import Any
 
 import boto3
@@ -219,9 +221,15 @@ def zones(session: boto3.Session, endpoint: str) -> list[dict[str, Any]]:
     return sorted(found, key=lambda zone: str(zone["name"]))
 
 
+@functools.cache
+def session_of_somebody() -> boto3.Session:
+    """Made once: it reads the descriptions of the services from disk."""
+    return boto3.Session(aws_access_key_id="AKIALOOKFROMOUTSIDE", aws_secret_access_key="look")
+
+
 def look(endpoint: str, regions: tuple[str, ...] | list[str] = REGIONS) -> dict[str, Any]:
     """Everything there is, by region; DNS has none."""
-    session = boto3.Session(aws_access_key_id="AKIALOOKFROMOUTSIDE", aws_secret_access_key="look")
+    session = session_of_somebody()
     return {
         "regions": {name: region(session, endpoint, name) for name in regions},
         "zones": zones(session, endpoint),
@@ -230,10 +238,15 @@ def look(endpoint: str, regions: tuple[str, ...] | list[str] = REGIONS) -> dict[
 
 def main() -> None:
     parse = argparse.ArgumentParser(prog="look", description=__doc__.partition("\n")[0].partition(": ")[2])
-    parse.add_argument("endpoint", help="the double's `direct`")
+    parse.add_argument("endpoint", help="the double's `direct`; `-`: one a line on standard input, answered with a line each")
     parse.add_argument("--region", action="append", help=f"default: {' and '.join(REGIONS)}")
     args = parse.parse_args()
-    print(json.dumps(look(args.endpoint, args.region or REGIONS), indent=1))
+    regions = args.region or REGIONS
+    if args.endpoint != "-":
+        print(json.dumps(look(args.endpoint, regions), indent=1))
+        return
+    for line in sys.stdin:
+        print(json.dumps(look(line.strip(), regions)), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,25 @@
+//! An EC2 environment through the real program, against the lab's double of the cloud without machines: killed at every call,
+//! with calls that go wrong in every way, and under the least that its credentials may be allowed.
+//!
+//! Nobody answers at the machine's address, so a run has done its part when it turns to the host: there it is ended.
+#![cfg(feature = "aws")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test's helpers are tests too; clippy's own exception knows only functions marked as one"
+)]
+
+#[path = "aws_life/cloud.rs"]
+mod cloud;
+#[path = "aws_life/faults.rs"]
+mod faults;
+#[path = "aws_life/harness.rs"]
+mod harness;
+#[path = "aws_life/kill.rs"]
+mod kill;
+#[path = "aws_life/policy.rs"]
+mod policy;
+#[path = "aws_life/same.rs"]
+mod same;
+#[path = "aws_life/story.rs"]
+mod story;
