@@ -41,6 +41,7 @@ impl Aws {
             region,
             profile,
             opened: Default::default(),
+            seen: Default::default(),
         })
     }
 

@@ -41,6 +41,7 @@ pub struct Aws {
     region: String,
     profile: Option<String>,
     opened: operator::Opened,
+    seen: operator::Seen,
 }
 
 impl Aws {
