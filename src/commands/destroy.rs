@@ -12,9 +12,10 @@ use crate::cli;
 use crate::environment::diagnostic::Source;
 use crate::environment::model::Environment;
 use crate::environment::{FOLDER, decode};
+use crate::names::Address;
 use crate::plan::{Action, Plan};
-use crate::provider::{KEPT, Provider};
-use crate::state::State;
+use crate::provider::{KEPT, Part, Provider, Sight};
+use crate::state::{Record, State, Status};
 
 /// Takes everything back; exits non-zero and keeps the state when something is left.
 pub async fn run(directory: &Path, args: &cli::Destroy) -> Result<(), Failure> {
@@ -97,6 +98,11 @@ pub async fn take_back(
     });
     let (kept, left): (Vec<String>, Vec<String>) = left.into_iter().partition(|line| keeps && line.starts_with(KEPT));
     if !left.is_empty() {
+        let seen = provider.observe(&owner, &names).await?;
+        write_down(state, provider, seen);
+        keep.keep(state)
+            .map_err(|why| Failure::from(crate::apply::ApplyError::Keep(why)))?;
+        let left: Vec<&str> = left.iter().map(|line| line.trim_start_matches(KEPT)).collect();
         return Err(Failure::Other {
             what: format!(
                 "failed to destroy all of `{}`; left: {}",
@@ -108,6 +114,30 @@ pub async fn take_back(
         });
     }
     Ok(kept)
+}
+
+/// Records what is left though the state has no word of it, as after an older state was put back: only what is recorded is
+/// planned, and so taken back, by the next run.
+fn write_down(state: &mut State, provider: &Provider, seen: Sight) {
+    let instance = seen.instance.map(|instance| Part {
+        id: instance.id,
+        attributes: instance.attributes,
+        facts: instance.facts,
+    });
+    let instance = instance.map(|part| (Address::MachineInstance, part));
+    for (address, part) in seen.parts.into_iter().chain(instance) {
+        state.resources.entry(address).or_insert_with(|| {
+            let mut facts = provider.facts();
+            facts.extend(part.facts);
+            Record {
+                status: Status::Removing,
+                id: Some(part.id),
+                attributes: part.attributes,
+                facts,
+                changed_at: jiff::Timestamp::now(),
+            }
+        });
+    }
 }
 
 /// The environment's file. One that is gone protects nothing; one that cannot be read protects all until somebody mends it or

@@ -125,6 +125,7 @@ fn record(state: &mut State, sight: Sight, provider: &BTreeMap<String, String>, 
         instance,
         parts,
         news: _,
+        obstacles: _,
     } = sight;
     let has_data = instance.is_some() || parts.contains_key(&Address::MachineVolume);
     if let Some(instance) = instance {
@@ -294,6 +295,7 @@ mod tests {
             instance: observed.instance,
             parts: observed.parts,
             news: Vec::new(),
+            obstacles: BTreeMap::new(),
         };
         let mut state = State::new(run.state.environment.clone(), run.state.lineage.clone());
         record(

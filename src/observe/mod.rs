@@ -28,6 +28,9 @@ pub struct Observed {
     /// Worth knowing, without anything to be done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub news: Vec<String>,
+    /// What stands in the way and is not ours to take away.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub obstacles: BTreeMap<Address, String>,
     /// The host on it.
     pub host: Host,
 }
@@ -97,12 +100,18 @@ pub async fn observe(
     target: impl FnOnce(&Instance) -> Option<Target>,
     say: Say<'_>,
 ) -> Result<(Observed, Option<Session>), ObserveError> {
-    let Sight { instance, parts, news } = provider.observe(owner, names).await?;
+    let Sight {
+        instance,
+        parts,
+        news,
+        obstacles,
+    } = provider.observe(owner, names).await?;
     let mut observed = Observed {
         instance,
         parts,
         provider: provider.facts(),
         news,
+        obstacles,
         host: Host::NotYet,
     };
     let Some(instance) = &observed.instance else {

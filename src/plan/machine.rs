@@ -88,6 +88,7 @@ impl Parts<'_> {
         let settled = record.is_some_and(|record| record.status == Status::Present);
         let mut facts = record.map(|record| record.facts.clone()).unwrap_or_default();
         facts.extend(self.observed.provider.clone());
+        plan.refusals.extend(self.observed.obstacles.get(address).cloned());
         let change = match self.observed.parts.get(address) {
             None => {
                 if settled {

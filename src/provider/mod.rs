@@ -90,6 +90,8 @@ pub struct Sight {
     pub parts: BTreeMap<Address, Part>,
     /// Worth knowing: an image that is newer than the one in use.
     pub news: Vec<String>,
+    /// What stands in the way and is not ours to take away, by what it keeps from being made.
+    pub obstacles: BTreeMap<Address, String>,
 }
 
 /// One thing that belongs to a machine.
@@ -195,15 +197,16 @@ impl Provider {
         };
         let records = async {
             match &self.names {
-                None => Ok::<_, ProviderError>(BTreeMap::new()),
+                None => Ok::<_, ProviderError>((BTreeMap::new(), BTreeMap::new())),
                 #[cfg(not(feature = "aws"))]
                 Some(names) => match *names {},
                 #[cfg(feature = "aws")]
                 Some(Names::Route53(route53)) => route53.observe(owner, names).await,
             }
         };
-        let (mut sight, records) = futures_util::future::try_join(machine, records).await?;
+        let (mut sight, (records, obstacles)) = futures_util::future::try_join(machine, records).await?;
         sight.parts.extend(records);
+        sight.obstacles.extend(obstacles);
         Ok(sight)
     }
 
@@ -316,7 +319,7 @@ impl Provider {
             Some(names) => match *names {},
             #[cfg(feature = "aws")]
             Some(Names::Route53(route53)) => {
-                let records = route53.observe(owner, names).await?;
+                let (records, _) = route53.observe(owner, names).await?;
                 left.extend(records.into_keys().map(|address| address.to_string()));
             }
         }

@@ -71,7 +71,7 @@ impl Route53 {
         }
     }
 
-    /// The records of these names that are ours.
+    /// The records of these names that are ours, and why the others cannot be.
     ///
     /// # Errors
     /// When Route 53 cannot be asked, or when it cannot be told which zone is meant.
@@ -79,12 +79,18 @@ impl Route53 {
         &self,
         owner: &Owner,
         names: &BTreeSet<String>,
-    ) -> Result<BTreeMap<Address, Part>, ProviderError> {
+    ) -> Result<(BTreeMap<Address, Part>, BTreeMap<Address, String>), ProviderError> {
+        let mut obstacles = BTreeMap::new();
         let mut by_zone: BTreeMap<Zone, BTreeSet<String>> = BTreeMap::new();
         for name in names {
-            // Without a zone there can be no record.
-            if let Some(zone) = self.zone_of(owner, name).await? {
-                by_zone.entry(zone).or_default().insert(name.clone());
+            match self.zone_of(owner, name).await? {
+                Some(zone) => {
+                    by_zone.entry(zone).or_default().insert(name.clone());
+                }
+                None => {
+                    let why = told(&zone::missing(name, self.given.as_deref()));
+                    obstacles.insert(Address::Dns(name.clone()), why);
+                }
             }
         }
         let reads = by_zone.iter().map(|(zone, names)| async move {
@@ -94,12 +100,19 @@ impl Route53 {
         let mut parts = BTreeMap::new();
         for (zone, read) in try_join_all(reads).await? {
             for (name, seen) in read {
-                if seen.whose(owner) == Whose::Ours {
-                    parts.insert(Address::Dns(name.clone()), seen.part(zone, &name));
+                let address = Address::Dns(name.clone());
+                match seen.whose(owner) {
+                    Whose::Ours => {
+                        parts.insert(address, seen.part(zone, &name));
+                    }
+                    Whose::Another(why) => {
+                        obstacles.insert(address, told(&refused(&name, zone, &why)));
+                    }
+                    Whose::Nobodys => {}
                 }
             }
         }
-        Ok(parts)
+        Ok((parts, obstacles))
     }
 
     /// See [`super::Provider::ensure`].
@@ -254,6 +267,14 @@ fn recorded(owner: &Owner, name: &str) -> Option<Zone> {
         id: id.to_owned(),
         name: String::new(),
     })
+}
+
+/// An error before it is one: what stands in the way, and what to do.
+fn told(error: &ProviderError) -> String {
+    match &error.remedy {
+        Some(remedy) => format!("{error}; {remedy}"),
+        None => error.to_string(),
+    }
 }
 
 fn refused(name: &str, zone: &Zone, why: &str) -> ProviderError {

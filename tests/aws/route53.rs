@@ -114,7 +114,13 @@ async fn a_name_lives_as_asked_for() {
     let zone_id = zone(&double, "example.com").await;
     let dns = || Route53::new(&double.config, None);
     let (owner, address) = (owner(), Address::Dns(NAME.into()));
-    let observe = async || dns().observe(&owner, &names(&[NAME, "www.example.com"])).await.unwrap();
+    let observe = async || {
+        dns()
+            .observe(&owner, &names(&[NAME, "www.example.com"]))
+            .await
+            .unwrap()
+            .0
+    };
     assert!(observe().await.is_empty());
 
     double
@@ -210,7 +216,7 @@ async fn a_name_lives_as_asked_for() {
     // A longer zone that comes later does not make it lose sight of what is recorded.
     zone(&double, "shop.example.com").await;
     let known = recorded(address.clone(), &made.id);
-    assert_eq!(dns().observe(&known, &names(&[NAME])).await.unwrap().len(), 1);
+    assert_eq!(dns().observe(&known, &names(&[NAME])).await.unwrap().0.len(), 1);
     dns().remove(&known, NAME, &say).await.unwrap();
     assert!(records(&double, &zone_id).is_empty());
     dns().remove(&known, NAME, &say).await.unwrap();
@@ -277,12 +283,13 @@ async fn records_of_others_are_refused_and_stay() {
         assert!(error.remedy.unwrap().contains("never overwritten"));
         dns.remove(&owner, name, &say).await.unwrap();
     }
-    assert!(
-        dns.observe(&owner, &names(&[NAME, "theirs.example.com"]))
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    let (ours, obstacles) = dns
+        .observe(&owner, &names(&[NAME, "theirs.example.com", "a.example.org"]))
+        .await
+        .unwrap();
+    assert!(ours.is_empty());
+    let told: Vec<String> = obstacles.values().map(|why| why.chars().take(45).collect()).collect();
+    assert_eq!(obstacles.len(), 3, "told before anything is made: {told:?}");
     assert_eq!(records(&double, &zone_id), before);
     // Other kinds of records are nobody's hindrance.
     ensure("mail.example.com").await.unwrap();
@@ -368,7 +375,7 @@ async fn a_large_zone_is_skipped_through() {
         .await
         .unwrap();
     double.reset().await;
-    let seen = dns
+    let (seen, _) = dns
         .observe(&owner, &names(&["a.example.com", "z.example.com"]))
         .await
         .unwrap();

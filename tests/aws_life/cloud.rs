@@ -19,7 +19,7 @@ static IDLE: Mutex<Vec<Cloud>> = Mutex::new(Vec::new());
 
 /// A double, and what looks at it from outside.
 pub struct Cloud {
-    _double: Child,
+    _children: [Child; 2],
     watcher: (ChildStdin, BufReader<ChildStdout>),
     pub endpoint: String,
     direct: String,
@@ -98,12 +98,11 @@ impl Cloud {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
+        let asks = watcher.stdin.take().unwrap();
+        let answers = BufReader::new(watcher.stdout.take().unwrap());
         Self {
-            _double: double,
-            watcher: (
-                watcher.stdin.take().unwrap(),
-                BufReader::new(watcher.stdout.take().unwrap()),
-            ),
+            _children: [double, watcher],
+            watcher: (asks, answers),
             endpoint: word("endpoint"),
             direct: word("direct"),
             access_key: word("access_key"),

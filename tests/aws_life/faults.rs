@@ -207,6 +207,29 @@ fn what_is_not_seen_yet_is_waited_for() {
     });
 }
 
+/// What the state has no word of is told when all else is gone, and taken back by the next run.
+#[test]
+fn what_the_state_forgot_is_taken_back_all_the_same() {
+    alone(|cloud| {
+        let site = Site::new(cloud);
+        site.converge(cloud);
+        site.forget(&["machine.key", "machine.volume", "machine.address"]);
+        let run = site.destroy(cloud, Until::Host);
+        run.failed_with(
+            &site,
+            &[
+                "left: data volume vol-",
+                "key pair: key-",
+                "address: 127.",
+                "run destroy again",
+            ],
+        );
+        let again = site.destroy(cloud, Until::Host);
+        assert_eq!(again.ended, Ended::Itself(0), "{}", again.said);
+        ended_as(&None, cloud, &site, &again.said);
+    });
+}
+
 /// A zone without room is no reason to stop.
 #[test]
 fn a_full_zone_is_passed_over() {

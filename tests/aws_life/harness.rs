@@ -143,6 +143,16 @@ impl Site {
         Some(serde_json::from_str(&text).unwrap())
     }
 
+    /// Takes records out of the state, as an older one that was put back has not got them.
+    pub fn forget(&self, addresses: &[&str]) {
+        let mut state = self.state().unwrap();
+        let resources = state["resources"].as_object_mut().unwrap();
+        for address in addresses {
+            assert!(resources.remove(*address).is_some(), "{address}");
+        }
+        std::fs::write(self.path(".provision/shop/state.json"), state.to_string()).unwrap();
+    }
+
     /// Applies until the host, and insists that it gets there.
     #[track_caller]
     pub fn converge(&self, cloud: &Cloud) -> Run {

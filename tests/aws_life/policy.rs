@@ -17,7 +17,9 @@ const DOCUMENT: &str = include_str!("../../docs/aws-policy.json");
 const OPTIONAL: [&str; 1] = ["pricing:GetProducts"];
 
 /// What no run of this life calls, and why it is written all the same.
-const BESIDE: [&str; 3] = [
+const BESIDE: [&str; 4] = [
+    // A data volume goes off its machine by itself when that is terminated; this is for one that does not.
+    "ec2:DetachVolume",
     // The double's name servers have every change at once.
     "route53:GetChange",
     // A zone that the file names, by its identifier and by its name.

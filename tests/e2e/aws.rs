@@ -54,7 +54,7 @@ fn the_door_is_shut_behind_every_command(lab: &Lab, cloud: &Cloud) {
 fn everything_is_tagged(lab: &Lab, cloud: &Cloud) {
     let lineage = lab.state()["lineage"].clone();
     let look = cloud.look();
-    for kind in ["instances", "volumes", "addresses", "security_groups", "key_pairs"] {
+    for kind in ["instances", "volumes", "addresses", "security_groups", "keys"] {
         let things = look[kind].as_array().unwrap();
         assert!(!things.is_empty(), "{kind}");
         for thing in things {
@@ -147,7 +147,7 @@ fn nothing_is_left(lab: &Lab, cloud: &Cloud) {
     lab.ok(&["destroy", lab.name, "--yes"]);
     let look = cloud.look();
     assert_eq!(instances(cloud), Vec::<Value>::new());
-    for kind in ["volumes", "addresses", "security_groups", "key_pairs", "snapshots"] {
+    for kind in ["volumes", "addresses", "security_groups", "keys", "snapshots"] {
         let left: BTreeSet<String> = look[kind].as_array().unwrap().iter().map(Value::to_string).collect();
         assert!(left.is_empty(), "{kind}: {left:?}");
     }

@@ -442,3 +442,16 @@ fn all_goes_in_reverse_order_and_the_volume_is_kept_on_demand() {
         assert!(run.state.resources.is_empty());
     }
 }
+
+#[test]
+fn a_name_that_is_somebody_elses_is_refused_before_anything_is_made() {
+    let lab = Lab::aws();
+    let mut run = Run::new();
+    let name = Address::Dns("shop.example.com".into());
+    run.world.obstacles.insert(name, "it has A records of others".into());
+    let plan = run.plan(&lab);
+    assert_eq!(plan.refusals, ["it has A records of others"]);
+    // A record that nobody asks for any more is in nobody's way.
+    lab.change("[dns]\nprovider = \"route53\"\n", "");
+    assert!(run.plan(&lab).refusals.is_empty());
+}

@@ -82,7 +82,10 @@ pub(super) async fn ensure(aws: &Aws, owner: &Owner, spec: &InstanceSpec, say: S
 pub(super) async fn remove(aws: &Aws, owner: &Owner, say: Say<'_>) -> Result<(), ProviderError> {
     for there in find(aws, owner).await? {
         let id = there.group_id().unwrap_or_default();
-        let gone = wait::until("the firewall to be free", FREE_WITHIN, say, || async {
+        let remedy = format!(
+            "something of somebody else's uses the group: `aws ec2 describe-network-interfaces --filters Name=group-id,Values={id}`, or a rule of another group names it; take it out there, then run it again"
+        );
+        wait::until_or(&remedy, "the firewall to be free", FREE_WITHIN, say, || async {
             match aws.ec2.delete_security_group().group_id(id).send().await {
                 Ok(_) => Ok(Look::Done(())),
                 Err(gone) if is_gone(error::code(&gone)) => Ok(Look::Done(())),
@@ -94,12 +97,8 @@ pub(super) async fn remove(aws: &Aws, owner: &Owner, say: Say<'_>) -> Result<(),
                     Err(error::failed(what, "ec2:DeleteSecurityGroup", other))
                 }
             }
-        });
-        gone.await.map_err(|error| {
-            error.with_remedy(format!(
-                "something of somebody else's uses the group: `aws ec2 describe-network-interfaces --filters Name=group-id,Values={id}`, or a rule of another group names it; take it out there, then run it again"
-            ))
-        })?;
+        })
+        .await?;
     }
     Ok(())
 }

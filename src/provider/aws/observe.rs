@@ -121,6 +121,7 @@ pub async fn observe(aws: &Aws, owner: &Owner) -> Result<Sight, ProviderError> {
         instance: Some(instance::seen(owner, machine, &beside)?),
         parts,
         news: news.into_iter().collect(),
+        obstacles: BTreeMap::new(),
     })
 }
 

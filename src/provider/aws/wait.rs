@@ -26,7 +26,26 @@ pub enum Look<T> {
 ///
 /// # Errors
 /// When a look fails, or when the time is over: with what was seen last.
-pub async fn until<T, L, F>(reason: &str, limit: Duration, say: Say<'_>, mut look: L) -> Result<T, ProviderError>
+pub async fn until<T, L, F>(reason: &str, limit: Duration, say: Say<'_>, look: L) -> Result<T, ProviderError>
+where
+    L: FnMut() -> F,
+    F: Future<Output = Result<Look<T>, ProviderError>> + Send,
+{
+    let remedy = "look at it in the console; the same command goes on from here";
+    until_or(remedy, reason, limit, say, look).await
+}
+
+/// The same, where it is known what helps when the time is over. A look that fails keeps its own remedy.
+///
+/// # Errors
+/// As [`until`].
+pub async fn until_or<T, L, F>(
+    remedy: &str,
+    reason: &str,
+    limit: Duration,
+    say: Say<'_>,
+    mut look: L,
+) -> Result<T, ProviderError>
 where
     L: FnMut() -> F,
     F: Future<Output = Result<Look<T>, ProviderError>> + Send,
@@ -44,7 +63,7 @@ where
                 "failed to wait for {reason}: after {} s it is {seen}",
                 limit.as_secs()
             ))
-            .with_remedy("look at it in the console; the same command goes on from here"));
+            .with_remedy(remedy));
         }
         if !said {
             say(Note::Waiting(reason.to_owned()));

@@ -119,7 +119,9 @@ pub(super) async fn detach(
             }
         }
     }
-    let free = wait::until("the data volume to be free", DETACHED_WITHIN, say, || async {
+    let remedy =
+        "a running system holds a volume that it has mounted: unmount it there or stop the instance, then run it again";
+    wait::until_or(remedy, "the data volume to be free", DETACHED_WITHIN, say, || async {
         match one(aws, id).await? {
             None => Ok(Look::Done(())),
             Some(there) => match there.state() {
@@ -129,10 +131,8 @@ pub(super) async fn detach(
                 )),
             },
         }
-    });
-    free.await.map_err(|error| {
-        error.with_remedy("a running system holds a volume that it has mounted: unmount it there or stop the instance, then run it again")
     })
+    .await
 }
 
 /// The first device that is free; the kernel gives it another name in any case.

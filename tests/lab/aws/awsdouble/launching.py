@@ -131,6 +131,7 @@ def run_instances(
         instance.reservation_id = reservation.id
         for nic in instance.nics.values():
             nic.delete_on_termination = True
+            nic.add_tags(kwargs.get("tags", {}).get("network-interface", {}))
         if not instance.security_groups:
             # Those of its interface, or the default one; moto shows none.
             instance.security_groups = list(instance.nics[0].group_set)

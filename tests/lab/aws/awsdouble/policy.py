@@ -91,6 +91,19 @@ def context(base: dict[str, list[str]], resource: dict[str, str], request: dict[
     return found
 
 
+def stands_for(call: Call) -> list[str]:
+    """What a call is about: of an association, what is associated, as permissions know only that."""
+    from moto.ec2.models import ec2_backends
+
+    backend = ec2_backends[ACCOUNT][call.region]
+    associated = {address.association_id: address.allocation_id for address in backend.addresses}
+    profiles = backend.iam_instance_profile_associations
+    associated.update({profile.association_id: profile.instance.id for profile in profiles.values()})
+    targets = [associated.get(target, target) for target in call.targets]
+    association = associated.get(call.parameters.get("AssociationId", ""))
+    return sorted({*targets, association} if association else set(targets))
+
+
 def ec2_needs(call: Call) -> Iterator[Need]:
     base = {"aws:requestedregion": [call.region], "ec2:region": [call.region]}
     action = f"ec2:{call.action}"
@@ -101,7 +114,7 @@ def ec2_needs(call: Call) -> Iterator[Need]:
     specified = tag_specifications(call.parameters)
     request = tag_list(call.parameters, "Tag.") if call.action in ("CreateTags", "DeleteTags") else {}
     needs = []
-    for target in call.targets:
+    for target in stands_for(call):
         if ID.fullmatch(target):
             kind = KINDS.get(target.split("-")[0], "other")
             needs.append(
