@@ -25,6 +25,8 @@ mod kill;
 mod operator;
 #[path = "aws_life/policy.rs"]
 mod policy;
+#[path = "aws_life/profile.rs"]
+mod profile;
 #[path = "aws_life/same.rs"]
 mod same;
 #[path = "aws_life/state.rs"]

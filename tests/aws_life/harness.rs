@@ -123,6 +123,23 @@ impl Site {
         site
     }
 
+    /// Credentials of files in place of those of variables: the profile `base` has the key.
+    pub fn profiles(&mut self, config: &str) {
+        let taken = |name: &str| {
+            let found = self.variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| value.clone()).unwrap()
+        };
+        let keys = format!(
+            "[base]\naws_access_key_id = {}\naws_secret_access_key = {}\n",
+            taken("AWS_ACCESS_KEY_ID"),
+            taken("AWS_SECRET_ACCESS_KEY")
+        );
+        std::fs::create_dir(self.path("home/.aws")).unwrap();
+        std::fs::write(self.path("home/.aws/credentials"), keys).unwrap();
+        std::fs::write(self.path("home/.aws/config"), config).unwrap();
+        self.variables.retain(|(name, _)| *name != "AWS_ACCESS_KEY_ID");
+    }
+
     pub fn path(&self, relative: &str) -> PathBuf {
         self.folder.path().join(relative)
     }

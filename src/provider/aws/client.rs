@@ -1,9 +1,16 @@
 //! The way to the cloud: credentials, region, endpoint and retries, all from the ecosystem's own places.
 
+use aws_config::default_provider::region::DefaultRegionChain;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use std::time::Duration;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, future};
+use aws_sdk_ec2::error::DisplayErrorContext;
 
 use super::{Access, Aws};
 use crate::provider::ProviderError;
@@ -51,6 +58,27 @@ impl Aws {
     }
 }
 
+/// The credentials of a profile. Their absence is told with the profile's name, also by the second call that fails for it.
+#[derive(Debug)]
+struct OfProfile {
+    name: String,
+    credentials: ProfileFileCredentialsProvider,
+}
+
+impl ProvideCredentials for OfProfile {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(async move {
+            self.credentials.provide_credentials().await.map_err(|why| {
+                let why = DisplayErrorContext(&why).to_string();
+                CredentialsError::not_loaded(format!("no credentials by the profile `{}`: {why}", self.name))
+            })
+        })
+    }
+}
+
 /// The configuration of every client of ours, also of those that serve names.
 pub(in crate::provider) async fn configuration(access: &Access) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
@@ -59,11 +87,26 @@ pub(in crate::provider) async fn configuration(access: &Access) -> SdkConfig {
     if let Ok(name) = AppName::new("provision") {
         loader = loader.app_name(name);
     }
+    let mut region = access.region.clone().map(Region::new);
     if let Some(profile) = &access.profile {
-        loader = loader.profile_name(profile);
+        if region.is_none() {
+            let chain = DefaultRegionChain::builder().profile_name(profile).build();
+            region = chain.region().await;
+        }
+        // The ordinary chain would take keys of variables before those of the profile that the file names: another account's,
+        // maybe.
+        let credentials = ProfileFileCredentialsProvider::builder()
+            .profile_name(profile)
+            .configure(&ProviderConfig::default().with_region(region.clone()))
+            .build();
+        let credentials = OfProfile {
+            name: profile.clone(),
+            credentials,
+        };
+        loader = loader.profile_name(profile).credentials_provider(credentials);
     }
-    if let Some(region) = &access.region {
-        loader = loader.region(Region::new(region.clone()));
+    if let Some(region) = region {
+        loader = loader.region(region);
     }
     loader.load().await
 }
