@@ -10,6 +10,7 @@ mod image;
 mod instance;
 mod key;
 mod leftovers;
+mod newest;
 mod observe;
 mod operator;
 mod own;
@@ -42,6 +43,7 @@ pub struct Aws {
     profile: Option<String>,
     opened: operator::Opened,
     seen: operator::Seen,
+    newest: newest::Newest,
 }
 
 impl Aws {
