@@ -36,13 +36,23 @@ struct Open {
 
 /// The groups that this process looked at just now, so that a caller is let in without another look. Good for one time.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Seen(Arc<Mutex<Option<(Instant, Owner, Vec<SecurityGroup>)>>>);
+pub(super) struct Seen(Arc<Mutex<Option<Look>>>);
+
+#[derive(Debug)]
+struct Look {
+    at: Instant,
+    owner: Owner,
+    groups: Vec<SecurityGroup>,
+}
 
 impl Seen {
     /// Notes what an observation saw.
     pub(super) fn note(&self, owner: &Owner, groups: &[SecurityGroup]) {
-        let seen = (Instant::now(), owner.clone(), firewall::of(owner, groups.to_vec()));
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Look {
+            at: Instant::now(),
+            owner: owner.clone(),
+            groups: firewall::of(owner, groups.to_vec()),
+        });
     }
 
     /// It has to be looked at again.
@@ -50,7 +60,7 @@ impl Seen {
         self.take();
     }
 
-    fn take(&self) -> Option<(Instant, Owner, Vec<SecurityGroup>)> {
+    fn take(&self) -> Option<Look> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
@@ -73,12 +83,9 @@ impl Opened {
 /// Lets the caller in; closes what runs left open that are no more. Nothing to do without a group: it is made later.
 pub(super) async fn admit(aws: &Aws, owner: &Owner, caller: &Caller) -> Result<(), ProviderError> {
     let now = Timestamp::now();
-    let seen = aws
-        .seen
-        .take()
-        .filter(|(at, whose, _)| at.elapsed() < FRESH && whose == owner);
-    let groups = match seen {
-        Some((_, _, groups)) => groups,
+    let fresh = |look: &Look| look.at.elapsed() < FRESH && look.owner == *owner;
+    let groups = match aws.seen.take().filter(fresh) {
+        Some(look) => look.groups,
         None => firewall::find(aws, owner).await?,
     };
     for group in groups {
