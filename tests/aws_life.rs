@@ -11,17 +11,25 @@
 
 #[path = "aws_life/cloud.rs"]
 mod cloud;
+#[path = "aws_life/costs.rs"]
+mod costs;
 #[path = "aws_life/faults.rs"]
 mod faults;
+#[path = "aws_life/gc.rs"]
+mod gc;
 #[path = "aws_life/harness.rs"]
 mod harness;
 #[path = "aws_life/kill.rs"]
 mod kill;
+#[path = "aws_life/operator.rs"]
+mod operator;
 #[path = "aws_life/policy.rs"]
 mod policy;
 #[path = "aws_life/profile.rs"]
 mod profile;
 #[path = "aws_life/same.rs"]
 mod same;
+#[path = "aws_life/state.rs"]
+mod state;
 #[path = "aws_life/story.rs"]
 mod story;

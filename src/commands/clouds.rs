@@ -49,10 +49,12 @@ pub async fn provider(environment: &Environment, state: &State) -> Result<Provid
         (old, None) => place.region = old,
         _ => {}
     }
-    let names = environment.dns.as_ref().map(|dns| {
+    let written = environment.dns.as_ref().map(|dns| {
         let DnsProvider::Route53 = dns.provider;
         dns.zone.as_ref().map(|zone| zone.get().clone())
     });
+    // What the file names no more has to be taken back all the same.
+    let names = written.or_else(|| has_names(state).then_some(None));
     connect(&place, names).await
 }
 
@@ -79,14 +81,18 @@ pub async fn provider_of(environment: Option<&Environment>, state: &State) -> Re
         region: known(state, "region"),
         profile: known(state, "profile"),
     };
-    let has_names = state.resources.keys().any(|address| matches!(address, Address::Dns(_)));
+    let has_names = has_names(state);
     if has_names {
         tell("note: the environment's file is gone; its names are looked for in all zones");
     }
     connect(&place, has_names.then_some(None)).await
 }
 
-/// A provider by its name, for what belongs to no one environment. Names are served by none.
+fn has_names(state: &State) -> bool {
+    state.resources.keys().any(|address| matches!(address, Address::Dns(_)))
+}
+
+/// A provider by its name, for what belongs to no one environment; with the names that the same account serves.
 ///
 /// # Errors
 /// When it cannot be reached.
@@ -100,7 +106,7 @@ pub async fn provider_at(name: &str, region: Option<String>, profile: Option<Str
         region,
         profile,
     };
-    connect(&place, None).await
+    connect(&place, (place.provider == "aws").then_some(None)).await
 }
 
 #[cfg(feature = "aws")]

@@ -21,7 +21,10 @@ use crate::state::{Record, State, Status};
 pub async fn run(directory: &Path, args: &cli::Destroy) -> Result<(), Failure> {
     let project = Project::find(directory, &args.environment.name)?;
     if project.store.load()?.is_none() {
-        tell(&format!("there is no state of `{}`: nothing to destroy", project.name));
+        tell(&format!(
+            "there is no state of `{0}`: nothing to destroy. When it was lost, `provision state rebuild {0}` writes it again",
+            project.name
+        ));
         return Ok(());
     }
     let lock = lock(&project.store, "destroy", &args.locking).await?;

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Failure;
-use super::apply::{Keeper, Shown, lock};
+use super::apply::{Keeper, Shown, lock, waiting};
 use super::clouds::{provider_at, provider_of};
 use super::destroy::{take_back, written};
 use super::project::Project;
@@ -44,7 +44,7 @@ pub async fn run(directory: &Path, args: &cli::Gc) -> Result<(), Failure> {
     let root = find_root(&start).ok();
     let provider = provider_at(&args.provider, args.region.clone(), args.profile.clone()).await?;
     let now = Timestamp::now();
-    let mut lives = lives(provider.find().await?, now, |environment, lineage| {
+    let mut lives = lives(provider.find(&waiting).await?, now, |environment, lineage| {
         root.as_ref().is_some_and(|root| has_state(root, environment, lineage))
     });
     lives.retain(|life| life.expired || !(args.expired || life.state_here));

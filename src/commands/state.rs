@@ -6,7 +6,7 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use super::Failure;
-use super::apply::{Keeper, lock};
+use super::apply::{Keeper, lock, waiting};
 use super::clouds::provider;
 use super::keyring::Keyring;
 use super::project::{Project, desired, names, owner};
@@ -42,7 +42,7 @@ pub async fn rebuild(directory: &Path, args: &cli::Rebuild) -> Result<(), Failur
     let _heartbeat = lock.heartbeat();
     let nothing = State::new(project.name.clone(), random_lineage()?);
     let provider = provider(&sources.environment, &nothing).await?;
-    let mut found = provider.find().await?;
+    let mut found = provider.find(&waiting).await?;
     found.retain(|found| found.environment == project.name);
     let lineage = one_life(&project, &found, args.lineage.as_ref())?;
     found.retain(|found| found.lineage == lineage);
@@ -51,15 +51,24 @@ pub async fn rebuild(directory: &Path, args: &cli::Rebuild) -> Result<(), Failur
     let keyring = Keyring::open(&project.store, &state, &sources)?;
     let desired = desired(&sources, &keyring, &state)?;
     let mut owner = owner(&state);
+    // Names of routes that are no more are ours all the same.
+    let mut names = names(&state, Some(&desired));
+    names.extend(found.iter().filter_map(|found| match &found.address {
+        Address::Dns(name) => Some(name.clone()),
+        _ => None,
+    }));
     owner.ids = found.into_iter().map(|found| (found.address, found.id)).collect();
-    let sight = provider.observe(&owner, &names(&state, Some(&desired))).await?;
+    let sight = provider.observe(&owner, &names).await?;
     let now = Timestamp::now();
     record(&mut state, sight, &provider.facts(), &desired, now);
     let believed = keyring.known_hosts.keys()?;
+    // Compared without the words beside a key: the pinned one has none.
     let first_boot: Option<PublicKey> = keyring.host_key_public.parse().ok();
+    let first_boot = first_boot.map(|key| key.fingerprint_sha256());
+    let is_own = |key: &PublicKey| first_boot.as_ref() != Some(&key.fingerprint_sha256());
     let keys_are_lost = !keyring.store.path().exists() && sources.environment.access.ssh_key.is_none();
     match believed.first() {
-        Some(key) if !keys_are_lost && first_boot.is_none_or(|first| !believed.contains(&first)) => {
+        Some(key) if !keys_are_lost && believed.iter().all(is_own) => {
             let facts = BTreeMap::from([("fingerprint".to_owned(), key.fingerprint_sha256())]);
             state.present(&Address::HostIdentity, None, BTreeMap::new(), facts, now);
         }

@@ -360,16 +360,32 @@ impl Provider {
         }
     }
 
-    /// Everything that bears our tags where this provider looks, of all environments. Reads only.
+    /// Everything that bears our tags where this provider looks, of all environments. Reads only. Names that may not be listed
+    /// are told and keep nothing else from being found.
     ///
     /// # Errors
     /// When the provider cannot be asked.
-    pub async fn find(&self) -> Result<Vec<Found>, ProviderError> {
-        match &self.machine {
-            Machines::Local(local) => local.find().await,
-            #[cfg(feature = "aws")]
-            Machines::Aws(aws) => aws.find().await,
-        }
+    pub async fn find(&self, say: Say<'_>) -> Result<Vec<Found>, ProviderError> {
+        let machines = async {
+            match &self.machine {
+                Machines::Local(local) => local.find().await,
+                #[cfg(feature = "aws")]
+                Machines::Aws(aws) => aws.find().await,
+            }
+        };
+        let names = async {
+            match &self.names {
+                None => Vec::new(),
+                #[cfg(not(feature = "aws"))]
+                Some(names) => match *names {},
+                #[cfg(feature = "aws")]
+                Some(Names::Route53(route53)) => route53.find(say).await,
+            }
+        };
+        let (machines, names) = futures_util::future::join(machines, names).await;
+        let mut found = machines?;
+        found.extend(names);
+        Ok(found)
     }
 
     /// Takes one resource over: checks that it is there, is of the right kind and nobody else's, and gives it our tags.

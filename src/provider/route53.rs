@@ -4,6 +4,7 @@
 //! environment, are never touched. Every change is one batch of DELETEs of exactly what was seen and of CREATEs, never an
 //! UPSERT: Route 53 takes a batch whole or not at all, so whoever was faster is noticed and looked at anew.
 
+mod find;
 mod records;
 mod zone;
 
@@ -21,7 +22,7 @@ use tokio::time::{Instant, sleep};
 use self::records::{Records, Whose};
 use self::zone::Zone;
 use super::aws::{Access, client, error};
-use super::{InstanceSpec, Owner, Part, ProviderError, Reached};
+use super::{Found, InstanceSpec, Owner, Part, ProviderError, Reached};
 use crate::names::Address;
 use crate::note::{Note, Say};
 
@@ -158,6 +159,11 @@ impl Route53 {
         }
     }
 
+    /// The names of all environments, by their ownership records; see [`super::Provider::find`]. What may not be listed is told.
+    pub async fn find(&self, say: Say<'_>) -> Vec<Found> {
+        find::find(self, say).await
+    }
+
     async fn clear(&self, owner: &Owner, zone: &Zone, name: &str) -> Result<(), ProviderError> {
         let changes = |seen: &Records| match seen.whose(owner) {
             Whose::Ours => seen.changes(&[]),
@@ -243,11 +249,14 @@ impl Route53 {
         {
             return Ok(Some(zone));
         }
-        let zones = self
+        zone::pick(self.zones().await?, name).map(|zone| zone.cloned())
+    }
+
+    async fn zones(&self) -> Result<&[Zone], ProviderError> {
+        let asked = self
             .zones
-            .get_or_try_init(|| zone::list(&self.client, self.given.as_deref()))
-            .await?;
-        zone::pick(zones, name).map(|zone| zone.cloned())
+            .get_or_try_init(|| zone::list(&self.client, self.given.as_deref()));
+        Ok(asked.await?)
     }
 }
 

@@ -175,6 +175,16 @@ impl Cloud {
         self.outside("POST", &format!("/?{call}"), service, "")
     }
 
+    /// Changes records of the zone, likewise.
+    pub fn change_records(&self, changes: &str) {
+        let body = format!(
+            "<ChangeResourceRecordSetsRequest xmlns=\"https://route53.amazonaws.com/doc/2013-04-01/\"><ChangeBatch>\
+             <Changes>{changes}</Changes></ChangeBatch></ChangeResourceRecordSetsRequest>"
+        );
+        let path = format!("/2013-04-01/hostedzone/{}/rrset/", self.zone);
+        self.outside("POST", &path, "route53", &body);
+    }
+
     fn control(&self, method: &str, route: &str, body: &Value) -> String {
         let text = if body.is_null() {
             String::new()

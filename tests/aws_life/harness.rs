@@ -186,8 +186,8 @@ impl Site {
         self.run(cloud, &["destroy", "shop", "--yes"], until)
     }
 
-    pub fn run(&self, cloud: &Cloud, args: &[&str], until: Until) -> Run {
-        let out = std::fs::File::create(self.path("out")).unwrap();
+    /// The program, about to run in this project.
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_provision"));
         for (name, _) in std::env::vars_os() {
             if ["AWS_", "XDG_", "PROVISION_"]
@@ -197,16 +197,18 @@ impl Site {
                 command.env_remove(name);
             }
         }
-        let mut child = command
+        command
             .args(args)
             .current_dir(self.folder.path())
             .env("HOME", self.path("home"))
             .envs(self.variables.iter().map(|(name, value)| (*name, value)))
-            .stdin(Stdio::null())
-            .stdout(out)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub fn run(&self, cloud: &Cloud, args: &[&str], until: Until) -> Run {
+        let out = std::fs::File::create(self.path("out")).unwrap();
+        let mut child = self.command(args).stdout(out).stderr(Stdio::piped()).spawn().unwrap();
         let lines = lines(child.stderr.take().unwrap());
         let begun = Instant::now();
         let mut said = String::new();

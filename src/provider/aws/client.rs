@@ -12,6 +12,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, future};
 use aws_sdk_ec2::error::DisplayErrorContext;
 
+use super::newest::Newest;
 use super::{Access, Aws};
 use crate::provider::ProviderError;
 
@@ -29,7 +30,11 @@ impl Aws {
     /// When no region is known.
     pub async fn connect(access: &Access) -> Result<Self, ProviderError> {
         let config = configuration(access).await;
-        Self::with_config(&config, access.profile.clone())
+        let aws = Self::with_config(&config, access.profile.clone())?;
+        Ok(Self {
+            newest: Newest::of_user(),
+            ..aws
+        })
     }
 
     /// A provider over a configuration that is made already.
@@ -48,6 +53,8 @@ impl Aws {
             region,
             profile,
             opened: Default::default(),
+            seen: Default::default(),
+            newest: Default::default(),
         })
     }
 

@@ -115,14 +115,29 @@ pub(super) async fn find(aws: &Aws, owner: &Owner) -> Result<Vec<SecurityGroup>,
     if found.is_empty()
         && let Some(id) = recorded
     {
-        let there = one(aws, id).await?;
-        found.extend(there.filter(|group| is_nobody_elses(group.tags(), owner)));
+        found.extend(one(aws, id).await?);
     }
-    found.sort_by_key(|group| {
+    Ok(of(owner, found))
+}
+
+/// Of these groups the firewalls of this owner, the one in the state first.
+pub(super) fn of(owner: &Owner, mut groups: Vec<SecurityGroup>) -> Vec<SecurityGroup> {
+    let recorded = owner.ids.get(&Address::MachineFirewall).map(String::as_str);
+    let marked = Address::MachineFirewall.to_string();
+    let ours = |group: &SecurityGroup| {
+        let tags = Tags::read(group.tags());
+        tags.is_of(owner) && tags.get(tags::ADDRESS) == Some(&marked)
+    };
+    if groups.iter().any(ours) {
+        groups.retain(ours);
+    } else {
+        groups.retain(|group| group.group_id() == recorded && is_nobody_elses(group.tags(), owner));
+    }
+    groups.sort_by_cached_key(|group| {
         let id = group.group_id().map(str::to_owned);
-        (id.as_ref() != recorded, id)
+        (id.as_deref() != recorded, id)
     });
-    Ok(found)
+    groups
 }
 
 async fn one(aws: &Aws, id: &str) -> Result<Option<SecurityGroup>, ProviderError> {

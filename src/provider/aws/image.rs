@@ -154,9 +154,15 @@ pub async fn news(aws: &Aws, alias: &str, architecture: &str, current: &str) -> 
     if publisher(alias, architecture).is_none() {
         return Ok(None);
     }
+    if aws.newest.knows(current) {
+        return Ok(None);
+    }
     let newest = newest(aws, alias, architecture)
         .await?
         .map(|described| image(&described));
+    if newest.as_ref().is_some_and(|image| image.id == current) {
+        aws.newest.note(current);
+    }
     Ok(newest.filter(|image| image.id != current).map(|image| {
         format!(
             "a newer {alias} image is out: {} ({}); replacing machine.instance takes it",

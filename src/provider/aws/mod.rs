@@ -10,6 +10,7 @@ mod image;
 mod instance;
 mod key;
 mod leftovers;
+mod newest;
 mod observe;
 mod operator;
 mod own;
@@ -41,6 +42,8 @@ pub struct Aws {
     region: String,
     profile: Option<String>,
     opened: operator::Opened,
+    seen: operator::Seen,
+    newest: newest::Newest,
 }
 
 impl Aws {

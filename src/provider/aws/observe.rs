@@ -63,6 +63,7 @@ pub async fn observe(aws: &Aws, owner: &Owner) -> Result<Sight, ProviderError> {
         look::<KeyPairInfo>(aws, owner),
     )
     .await?;
+    aws.seen.note(owner, &groups);
     let machine = instance::chosen(owner, &instances);
     let id = machine.map(instance::id);
 

@@ -4,6 +4,7 @@
 //! the next one recognises and closes.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use aws_sdk_ec2::types::{IpPermission, SecurityGroup};
 use jiff::{SignedDuration, Timestamp};
@@ -16,6 +17,8 @@ use crate::provider::{Caller, Owner, ProviderError};
 
 /// How old a caller's rule may get when nothing is known of its process. Longer than any apply that is worth the name.
 const OLD: SignedDuration = SignedDuration::from_hours(1);
+/// For how long groups are as they were seen. What changed since is noticed by the calls that change them.
+const FRESH: Duration = Duration::from_secs(10);
 /// What a description may hold beside letters and digits (EC2, IpRange).
 const ALLOWED: &str = " ._-:/()#,@[]+=&;{}!$*";
 
@@ -29,6 +32,37 @@ struct Open {
     group: String,
     /// None where the address was let in anyway.
     rule: Option<IpPermission>,
+}
+
+/// The groups that this process looked at just now, so that a caller is let in without another look. Good for one time.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Seen(Arc<Mutex<Option<Look>>>);
+
+#[derive(Debug)]
+struct Look {
+    at: Instant,
+    owner: Owner,
+    groups: Vec<SecurityGroup>,
+}
+
+impl Seen {
+    /// Notes what an observation saw.
+    pub(super) fn note(&self, owner: &Owner, groups: &[SecurityGroup]) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Look {
+            at: Instant::now(),
+            owner: owner.clone(),
+            groups: firewall::of(owner, groups.to_vec()),
+        });
+    }
+
+    /// It has to be looked at again.
+    pub(super) fn forget(&self) {
+        self.take();
+    }
+
+    fn take(&self) -> Option<Look> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 impl Opened {
@@ -49,7 +83,12 @@ impl Opened {
 /// Lets the caller in; closes what runs left open that are no more. Nothing to do without a group: it is made later.
 pub(super) async fn admit(aws: &Aws, owner: &Owner, caller: &Caller) -> Result<(), ProviderError> {
     let now = Timestamp::now();
-    for group in firewall::find(aws, owner).await? {
+    let fresh = |look: &Look| look.at.elapsed() < FRESH && look.owner == *owner;
+    let groups = match aws.seen.take().filter(fresh) {
+        Some(look) => look.groups,
+        None => firewall::find(aws, owner).await?,
+    };
+    for group in groups {
         let id = group.group_id().unwrap_or_default();
         let mut stale = Vec::new();
         let mut open = false;

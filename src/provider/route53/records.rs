@@ -8,13 +8,14 @@ use aws_sdk_route53::error::{BuildError, ProvideErrorMetadata as _};
 use aws_sdk_route53::types::{Change, ChangeAction, ResourceRecord, ResourceRecordSet, RrType};
 
 use super::zone::Zone;
+use crate::names::{EnvironmentName, Lineage};
 use crate::provider::aws::error;
 use crate::provider::{Attributes, Owner, Part, ProviderError, Reached};
 
 /// How long a resolver may keep an answer, in seconds: a new machine is found after a minute.
 const TTL: i64 = 60;
 /// The most records that one answer holds (Route 53, ListResourceRecordSets).
-const PAGE: i32 = 300;
+pub(super) const PAGE: i32 = 300;
 
 /// What stands under a name and under the one of its ownership record.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -34,6 +35,22 @@ pub(super) enum Whose {
 /// The name of a name's ownership record.
 pub(super) fn claim_name(name: &str) -> String {
     format!("_provision.{name}")
+}
+
+/// The name, lineage and environment of an ownership record; None for any other record.
+pub(super) fn claimed(set: &ResourceRecordSet) -> Option<(String, Lineage, EnvironmentName)> {
+    let name = plain(&set.name);
+    let name = name.strip_prefix("_provision.").filter(|_| set.r#type == RrType::Txt)?;
+    values(set).find_map(|value| {
+        let words = value.trim_matches('"').strip_prefix("provision lineage=")?;
+        let (lineage, environment) = words.split_once(" environment=")?;
+        Some((name.to_owned(), lineage.parse().ok()?, environment.parse().ok()?))
+    })
+}
+
+/// How [`Records::part`] identifies a name.
+pub(super) fn id(zone: &Zone, name: &str) -> String {
+    format!("{}/{name}", zone.id)
 }
 
 fn claim(lineage: &str, environment: &str) -> String {
@@ -142,7 +159,7 @@ impl Records {
             }
         }
         Part {
-            id: format!("{}/{name}", zone.id),
+            id: id(zone, name),
             attributes,
             facts: BTreeMap::from([("zone".to_owned(), zone.to_string())]),
         }

@@ -22,6 +22,7 @@ const SET_WITHIN: Duration = Duration::from_secs(90);
 pub(super) async fn to(aws: &Aws, id: &str, shape: &AwsShape, say: Say<'_>) -> Result<SecurityGroup, ProviderError> {
     // What a caller opened for itself may become everybody's below: it must look before it closes it.
     aws.opened.forget();
+    aws.seen.forget();
     let ingress = rules::ingress(&shape.ssh_from);
     let egress = rules::egress(shape.ipv6);
     wait::until(

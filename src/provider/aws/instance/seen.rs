@@ -146,6 +146,8 @@ fn facts(machine: &Described) -> BTreeMap<String, String> {
     fact("subnet", machine.subnet_id());
     fact("vpc", machine.vpc_id());
     fact("root_volume", root_volume(machine));
+    // A state that is written anew has to count on from here: a token is good for one machine.
+    fact("generation", Tags::read(machine.tags()).get(tags::GENERATION));
     facts
 }
 
