@@ -22,7 +22,7 @@ pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Plan) -
     let state = project.state()?;
     let keyring = Keyring::open(&project.store, &state, &sources)?;
     let desired = desired(&sources, &keyring, &state)?;
-    let provider = provider(&sources.environment, &state).await?;
+    let provider = provider(&sources.environment, &state).await?.lean();
     let caller = caller(&desired.instance.spec, operator).await?;
     let work = async {
         let looked = look(&provider, &state, &desired, caller.as_ref(), &keyring, &waiting);

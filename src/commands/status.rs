@@ -27,6 +27,8 @@ struct Report {
     machine: Machine,
     host: Option<HostReport>,
     services: Vec<Service>,
+    /// Worth knowing: a newer image than the machine's.
+    news: Vec<String>,
     routes: Vec<RouteReport>,
 }
 
@@ -131,6 +133,7 @@ fn report(desired: &Desired, observed: &Observed, certificates: &[Certificate]) 
         machine,
         host: probe.map(|probe| host(desired, probe)),
         services: probe.map(services).unwrap_or_default(),
+        news: observed.news.clone(),
         routes: routes.collect(),
     }
 }
@@ -178,6 +181,7 @@ fn shown(report: &Report) -> String {
         machine,
         host,
         services,
+        news,
         routes,
     } = report;
     let address = machine.address.as_deref().unwrap_or("no address");
@@ -205,6 +209,9 @@ fn shown(report: &Report) -> String {
                 gib(disk.total_bytes)
             ));
         }
+    }
+    for news in news {
+        out.push_str(&format!("note: {news}\n"));
     }
     if !services.is_empty() {
         let mut table = table(["stack", "service", "state", "health", "restarts", "started"]);

@@ -171,6 +171,19 @@ impl Provider {
         Self { machine, names }
     }
 
+    /// One that asks nothing that can wait, such as whether a newer image is out: for a look that shall be quick.
+    #[must_use]
+    pub fn lean(self) -> Self {
+        Self {
+            machine: match self.machine {
+                #[cfg(feature = "aws")]
+                Machines::Aws(aws) => Machines::Aws(aws.lean()),
+                other => other,
+            },
+            ..self
+        }
+    }
+
     /// What finds the provider again when the environment's file is gone; recorded with everything it makes.
     pub fn facts(&self) -> BTreeMap<String, String> {
         match &self.machine {

@@ -140,7 +140,7 @@ fn what_a_killed_command_left_open_is_closed_and_what_others_have_opened_stays()
 fn a_plan_with_nothing_to_do_makes_eight_calls_at_most() {
     alone(|cloud| {
         let site = settled(cloud);
-        // Closes what the apply left, which was killed, and asks the question of the day: whether a newer image is out.
+        // Closes what the apply left, which was killed.
         let mut child = begun(&site, &["plan", "shop"]);
         signal(&child, "-TERM");
         child.wait().unwrap();
@@ -154,6 +154,11 @@ fn a_plan_with_nothing_to_do_makes_eight_calls_at_most() {
         assert!(calls.contains(&"AuthorizeSecurityGroupIngress"), "{calls:?}");
         assert!(calls.contains(&"RevokeSecurityGroupIngress"), "{calls:?}");
         assert!(calls.len() <= 8, "{} calls: {calls:#?}", calls.len());
+        // Whether a newer image is out, a command asks that has calls to spare.
+        let mut child = begun(&site, &["status", "shop"]);
+        signal(&child, "-TERM");
+        child.wait().unwrap();
+        assert!(cloud.log().iter().any(|call| call["action"] == "DescribeImages"));
         let cache = std::fs::read_dir(site.path("home/.cache/provision/newest")).unwrap();
         let known: Vec<_> = cache.flatten().collect();
         assert_eq!(known.len(), 1, "{known:?}");

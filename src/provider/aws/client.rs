@@ -55,6 +55,7 @@ impl Aws {
             opened: Default::default(),
             seen: Default::default(),
             newest: Default::default(),
+            lean: false,
         })
     }
 

@@ -154,21 +154,22 @@ pub async fn news(aws: &Aws, alias: &str, architecture: &str, current: &str) -> 
     if publisher(alias, architecture).is_none() {
         return Ok(None);
     }
-    if aws.newest.knows(current) {
-        return Ok(None);
+    match aws.newest.known(current, aws.lean) {
+        Some(told) => return Ok(told),
+        None if aws.lean => return Ok(None),
+        None => {}
     }
     let newest = newest(aws, alias, architecture)
         .await?
         .map(|described| image(&described));
-    if newest.as_ref().is_some_and(|image| image.id == current) {
-        aws.newest.note(current);
-    }
-    Ok(newest.filter(|image| image.id != current).map(|image| {
+    let told = newest.filter(|image| image.id != current).map(|image| {
         format!(
             "a newer {alias} image is out: {} ({}); replacing machine.instance takes it",
             image.id, image.name
         )
-    }))
+    });
+    aws.newest.note(current, told.as_deref());
+    Ok(told)
 }
 
 async fn newest(aws: &Aws, alias: &str, architecture: &str) -> Result<Option<Described>, ProviderError> {

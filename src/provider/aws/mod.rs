@@ -44,9 +44,15 @@ pub struct Aws {
     opened: operator::Opened,
     seen: operator::Seen,
     newest: newest::Newest,
+    lean: bool,
 }
 
 impl Aws {
+    /// One that asks nothing that can wait: see [`super::Provider::lean`].
+    pub fn lean(self) -> Self {
+        Self { lean: true, ..self }
+    }
+
     /// What finds this provider again.
     pub fn facts(&self) -> BTreeMap<String, String> {
         let mut facts = BTreeMap::from([

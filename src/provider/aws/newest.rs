@@ -1,15 +1,15 @@
-//! Which images were the newest of their alias when that was asked last, within a day.
+//! Which images were the newest of their alias when that was asked last, and what was to be told when they were not.
 //!
-//! A plan tells of a newer image; vendors publish one every few weeks. So the question is put once a day, by whichever command
-//! comes first. Nothing depends on the answer: where it cannot be kept it is asked for again.
+//! Vendors publish one every few weeks. So `apply` and `status` ask once a day, and `plan`, which has no call to spare, tells what they
+//! learned. Nothing depends on the answer: where it cannot be kept it is asked for again.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// How long an image counts as the newest.
+/// How long an answer is good for.
 const GOOD_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A folder with an empty file for each of them; none where nothing is kept.
+/// A folder with a file for each of them, empty for the newest; none where nothing is kept.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Newest(Option<PathBuf>);
 
@@ -25,13 +25,16 @@ impl Newest {
         Self(cache.map(|cache| cache.join("provision/newest")))
     }
 
-    /// Whether an image was the newest one a short while ago.
-    pub(super) fn knows(&self, image: &str) -> bool {
-        self.file(image).is_some_and(|file| is_fresh(&file))
+    /// What there was to tell of an image a short while ago, or when it was asked last: nothing, when it was the newest. None where
+    /// that is not known.
+    pub(super) fn known(&self, image: &str, however_old: bool) -> Option<Option<String>> {
+        let file = self.file(image).filter(|file| however_old || is_fresh(file))?;
+        let told = std::fs::read_to_string(file).ok()?;
+        Some((!told.is_empty()).then_some(told))
     }
 
-    /// Notes that an image is the newest one, and forgets what is known of others for too long.
-    pub(super) fn note(&self, image: &str) {
+    /// Notes what there is to tell of an image, and forgets what is known of others for too long.
+    pub(super) fn note(&self, image: &str, told: Option<&str>) {
         let (Some(folder), Some(file)) = (&self.0, self.file(image)) else {
             return;
         };
@@ -39,7 +42,7 @@ impl Newest {
         for old in old.map(|entry| entry.path()).filter(|old| !is_fresh(old)) {
             let _ = std::fs::remove_file(old);
         }
-        let _ = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(file, ""));
+        let _ = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(file, told.unwrap_or_default()));
     }
 
     fn file(&self, image: &str) -> Option<PathBuf> {
@@ -64,22 +67,29 @@ mod tests {
     fn an_image_is_known_for_a_day() {
         let folder = tempfile::tempdir().unwrap();
         let newest = Newest(Some(folder.path().join("newest")));
-        assert!(!newest.knows("ami-1"));
-        newest.note("ami-1");
-        newest.note("../ami-2");
-        assert!(newest.knows("ami-1") && !newest.knows("../ami-2"));
+        assert_eq!(newest.known("ami-1", true), None);
+        newest.note("ami-1", None);
+        newest.note("../ami-2", None);
+        assert_eq!(newest.known("ami-1", false), Some(None));
+        assert_eq!(newest.known("../ami-2", true), None);
+        newest.note("ami-1", Some("a newer one is out"));
+        assert_eq!(
+            newest.known("ami-1", false),
+            Some(Some("a newer one is out".to_owned()))
+        );
         let file = std::fs::File::options()
             .write(true)
             .open(folder.path().join("newest/ami-1"));
         file.unwrap().set_modified(SystemTime::now() - GOOD_FOR).unwrap();
-        assert!(!newest.knows("ami-1"));
-        newest.note("ami-3");
+        assert_eq!(newest.known("ami-1", false), None);
+        assert!(newest.known("ami-1", true).is_some());
+        newest.note("ami-3", None);
         let left: Vec<_> = std::fs::read_dir(folder.path().join("newest"))
             .unwrap()
             .flatten()
             .collect();
         assert_eq!(left.len(), 1, "{left:?}");
-        Newest::default().note("ami-4");
-        assert!(!Newest::default().knows("ami-4"));
+        Newest::default().note("ami-4", None);
+        assert_eq!(Newest::default().known("ami-4", true), None);
     }
 }
