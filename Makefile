@@ -27,7 +27,7 @@ test: install-test ## everything: unit, golden, fault and end-to-end tests on re
 clean-demo: ## take the demo back
 	@$(PROVISION) destroy demo --yes
 
-bench: install-test ## numbers for the README, on the release build
+bench: install-test ## numbers for the README, on the release build without the clouds
 	@$(MAKE) --no-print-directory lab
 	tests/bench
 
