@@ -51,6 +51,12 @@ impl RealWorld<'_> {
         generation: u64,
         say: Say<'_>,
     ) -> Result<Outcome, ActError> {
+        // What keeps the next machine from being made is told while this one is there.
+        let next = InstanceSpec {
+            user_data: user_data.bind(&self.bindings),
+            ..spec.clone()
+        };
+        self.provider.check(self.owner, &next, say).await?;
         self.hang_up().await;
         let keeps_volume = spec.volume_gib.is_some();
         self.provider.destroy(self.owner, keeps_volume, say).await?;

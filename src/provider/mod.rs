@@ -242,6 +242,19 @@ impl Provider {
         }
     }
 
+    /// Looks whether the machine that replaces another could be made, as far as that can be known: asked while the other one is
+    /// still there. Reads only.
+    ///
+    /// # Errors
+    /// What would keep it from being made.
+    pub async fn check(&self, owner: &Owner, spec: &InstanceSpec, say: Say<'_>) -> Result<(), ProviderError> {
+        match &self.machine {
+            Machines::Local(_) => Ok(()),
+            #[cfg(feature = "aws")]
+            Machines::Aws(aws) => aws.check(owner, spec, say).await,
+        }
+    }
+
     /// Gives an existing machine power. Nothing happens when it runs.
     ///
     /// # Errors

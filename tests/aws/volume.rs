@@ -215,3 +215,27 @@ async fn a_key_of_ones_own_encrypts() {
             .ends_with("6c3f2d3e-0000-4000-8000-000000000000")
     );
 }
+
+#[tokio::test]
+async fn a_place_that_the_volume_cannot_follow_to_is_told_before_the_machine_goes() {
+    let Some(double) = Double::start() else { return };
+    let owner = owner();
+    let (_, zone) = machine(&double, &owner).await;
+    let at = Address::MachineVolume;
+    for address in [Address::MachineKey, Address::MachineFirewall, at] {
+        double.aws.ensure(&owner, &address, &spec(), &say).await.unwrap();
+    }
+    double.aws.check(&owner, &spec(), &say).await.unwrap();
+    let subnets = double.somebody.describe_subnets().send().await.unwrap();
+    let elsewhere = subnets.subnets().iter();
+    let elsewhere = elsewhere
+        .clone()
+        .find(|subnet| subnet.availability_zone() != Some(zone.as_str()));
+    let mut spec = spec();
+    let provision::provider::Shape::Aws(shape) = &mut spec.shape else {
+        panic!("it is one of AWS")
+    };
+    shape.subnet = elsewhere.unwrap().subnet_id().map(str::to_owned);
+    let error = double.aws.check(&owner, &spec, &say).await.unwrap_err();
+    assert!(error.to_string().contains("volume"), "{error}");
+}

@@ -78,6 +78,13 @@ impl Aws {
     ) -> Result<Instance, ProviderError> {
         instance::create(self, owner, spec, generation, say).await
     }
+    /// See [`super::Provider::check`].
+    ///
+    /// # Errors
+    /// What would keep a machine from being made.
+    pub async fn check(&self, owner: &Owner, spec: &InstanceSpec, say: Say<'_>) -> Result<(), ProviderError> {
+        instance::check(self, owner, spec, say).await
+    }
     /// See [`super::Provider::start`].
     pub async fn start(&self, owner: &Owner, say: Say<'_>) -> Result<Instance, ProviderError> {
         instance::start(self, owner, say).await

@@ -28,12 +28,57 @@ pub async fn create(
     generation: u64,
     say: Say<'_>,
 ) -> Result<Instance, ProviderError> {
-    let shape = shape_of(spec)?;
     let there = all(aws, owner).await?;
     if let Some(machine) = chosen(owner, &there) {
         remove_surplus(aws, id(machine), generation, &there, say).await?;
         return run(aws, owner, id(machine), say).await;
     }
+    let Prepared {
+        user_data,
+        image,
+        group,
+        key,
+        places,
+    } = prepare(aws, owner, spec, say).await?;
+    let launch = Launch {
+        owner,
+        spec,
+        shape: shape_of(spec)?,
+        generation,
+        user_data,
+        image,
+        group,
+        key,
+        // A token gives the machine that was made with it, also when that one is dead.
+        dead: there
+            .iter()
+            .filter(|machine| !lives(machine) && is_of(machine, generation))
+            .map(|machine| id(machine).to_owned())
+            .collect(),
+    };
+    let made = launch::launch(aws, launch, &places, say).await?;
+    run(aws, owner, &made, say).await
+}
+
+/// All that has to be found before a machine can be made.
+struct Prepared {
+    user_data: String,
+    image: image::Image,
+    group: String,
+    key: String,
+    places: Vec<super::placement::Place>,
+}
+
+/// Looks whether a machine could be made: what cannot be is told while the one before is still there.
+///
+/// # Errors
+/// When there is no place, image or firewall, or something does not fit.
+pub async fn check(aws: &Aws, owner: &Owner, spec: &InstanceSpec, say: Say<'_>) -> Result<(), ProviderError> {
+    prepare(aws, owner, spec, say).await.map(drop)
+}
+
+async fn prepare(aws: &Aws, owner: &Owner, spec: &InstanceSpec, say: Say<'_>) -> Result<Prepared, ProviderError> {
+    let shape = shape_of(spec)?;
     // Before anything is asked: no answer would change it.
     let user_data = user_data::encode(&spec.user_data)?;
     let size = async {
@@ -49,22 +94,6 @@ pub async fn create(
     )
     .await?;
     fits(shape, spec, &size, &image)?;
-    let launch = Launch {
-        owner,
-        spec,
-        shape,
-        generation,
-        user_data,
-        image,
-        group: group.0,
-        key,
-        // A token gives the machine that was made with it, also when that one is dead.
-        dead: there
-            .iter()
-            .filter(|machine| !lives(machine) && is_of(machine, generation))
-            .map(|machine| id(machine).to_owned())
-            .collect(),
-    };
     let places: Vec<_> = places.into_iter().filter(|place| place.vpc == group.1).collect();
     if places.is_empty() {
         return Err(ProviderError::new(format!(
@@ -73,8 +102,13 @@ pub async fn create(
         ))
         .with_remedy("an environment stays in its VPC: write a `subnet` of that one, or destroy it and apply again"));
     }
-    let made = launch::launch(aws, launch, &places, say).await?;
-    run(aws, owner, &made, say).await
+    Ok(Prepared {
+        user_data,
+        image,
+        group: group.0,
+        key,
+        places,
+    })
 }
 
 /// What AWS would refuse with less to go by.

@@ -18,7 +18,7 @@ use std::time::Duration;
 use aws_sdk_ec2::error::SdkError;
 use aws_sdk_ec2::types::{Filter, Instance as Described, InstanceStateName as State};
 
-pub use create::create;
+pub use create::{check, create};
 pub use destroy::destroy;
 pub use resize::resize;
 pub use seen::{Beside, credits_of, root_of, root_volume, seen};
