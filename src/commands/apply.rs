@@ -1,29 +1,25 @@
 //! `provision apply`: the whole way.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 
 use ipnet::IpNet;
-use tokio::sync::watch;
 
 use super::caller::{admitted, caller};
 use super::clouds::provider;
-use super::costs;
 use super::keyring::Keyring;
+use super::locked::{Keeper, lock};
 use super::project::{Project, desired, hang_up, look, owner};
+use super::shown::{Shown, waiting};
+use super::stop::{stop_on_signal, until_stopped};
 use super::terminal::{color, confirm, tell};
-use super::{Failure, output};
-use crate::apply::event::Event;
-use crate::apply::{Keep, KeepError, RealWorld, apply};
+use super::{Failure, costs, output};
+use crate::apply::{Keep as _, RealWorld, apply};
 use crate::cli;
-use crate::note::Note;
 use crate::plan::{Allowed, plan, render_plan};
-use crate::progress::Progress;
-use crate::state::{LocalStore, Lock, State, StoreError};
 
 /// Load, desire, observe, plan, confirm, apply, outputs.
 pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Apply) -> Result<(), Failure> {
-    let project = Project::find(directory, &args.environment.name)?; //                   reads
+    let project = Project::find(directory, &args.environment)?; //                   reads
     let sources = project.sources()?; //                                                  reads
     let lock = lock(&project.store, "apply", &args.locking).await?; //                    writes the lock
     let _heartbeat = lock.heartbeat();
@@ -110,99 +106,4 @@ pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Apply) 
     admitted(&provider, &whose, caller.as_ref(), work).await?;
     lock.release()?;
     output::show(&state, args.json)
-}
-
-/// Takes the environment's lock, and says when a dead run's was taken over.
-pub async fn lock(store: &LocalStore, command: &str, args: &cli::Locking) -> Result<Lock, Failure> {
-    store.prepare()?;
-    let lock = Lock::acquire(store.folder(), command, None, args.lock_wait).await?;
-    if let Some(left) = lock.taken_over() {
-        tell(&format!("note: {left}; it goes on where that run stopped"));
-    }
-    Ok(lock)
-}
-
-/// Writes the state, for as long as the lock is ours.
-pub struct Keeper<'a> {
-    /// Where.
-    pub store: LocalStore,
-    /// Whose.
-    pub lock: &'a Lock,
-}
-
-impl Keep for Keeper<'_> {
-    fn keep(&mut self, state: &mut State) -> Result<(), KeepError> {
-        self.lock.verify()?;
-        match self.store.save(state) {
-            // The state is written; only its copy is not.
-            Err(error @ StoreError::Backup { .. }) => {
-                tell(&format!("warning: {error}"));
-                Ok(())
-            }
-            other => Ok(other?),
-        }
-    }
-}
-
-/// Progress, shared with everything that says something.
-#[derive(Clone)]
-pub struct Shown(Arc<Mutex<Progress>>);
-
-impl Shown {
-    /// For a terminal, a pipe or a program.
-    pub fn new(json: bool) -> Self {
-        Self(Arc::new(Mutex::new(Progress::detect(json))))
-    }
-
-    /// Shows one event.
-    pub fn event(&self, event: &Event) {
-        if let Ok(mut progress) = self.0.lock() {
-            progress.handle(event);
-        }
-    }
-}
-
-/// What looking says while it waits: nothing, until it takes long enough for a person to wonder.
-pub fn waiting(note: Note) {
-    match note {
-        Note::Waiting(reason) => tell(&format!("waiting for {reason}")),
-        Note::Warning(message) => tell(&format!("warning: {message}")),
-        Note::Bytes { .. } | Note::Line(_) => {}
-    }
-}
-
-/// Waits for `what`, or for the person to want an end. Only for what writes nothing.
-pub async fn until_stopped<T>(
-    stop: &watch::Receiver<bool>,
-    what: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
-    let mut stop = stop.clone();
-    tokio::select! {
-        result = what => result,
-        Ok(_) = stop.wait_for(|stop| *stop) => Err(crate::apply::ApplyError::Interrupted { address: None }.into()),
-    }
-}
-
-/// Turns true at the first Ctrl-C or SIGTERM. A second one ends the process at once: what was done is recorded already.
-pub fn stop_on_signal() -> watch::Receiver<bool> {
-    let (sender, receiver) = watch::channel(false);
-    tokio::spawn(async move {
-        use tokio::signal::unix::{SignalKind, signal};
-        let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-        else {
-            return;
-        };
-        loop {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            if *sender.borrow() {
-                tell("stopped at once; run the same command again to go on");
-                std::process::exit(130);
-            }
-            let _ = sender.send(true);
-        }
-    });
-    receiver
 }

@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use super::Failure;
-use super::apply::{Keeper, Shown, lock, stop_on_signal};
 use super::clouds::provider_of;
+use super::locked::{Keeper, lock};
 use super::project::{Project, names, owner};
+use super::shown::Shown;
+use super::stop::stop_on_signal;
 use super::terminal::{color, confirm_by_typing, tell};
 use crate::apply::{Keep, Removal, apply};
 use crate::cli;
@@ -19,7 +21,7 @@ use crate::state::{Record, State, Status};
 
 /// Takes everything back; exits non-zero and keeps the state when something is left.
 pub async fn run(directory: &Path, args: &cli::Destroy) -> Result<(), Failure> {
-    let project = Project::find(directory, &args.environment.name)?;
+    let project = Project::find(directory, &args.environment)?;
     if project.store.load()?.is_none() {
         tell(&format!(
             "there is no state of `{0}`: nothing to destroy. When it was lost, `provision state rebuild {0}` writes it again",

@@ -8,10 +8,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Failure;
-use super::apply::{Keeper, Shown, lock, waiting};
 use super::clouds::{provider_at, provider_of};
 use super::destroy::{take_back, written};
+use super::locked::{Keeper, lock};
 use super::project::Project;
+use super::shown::{Shown, waiting};
 use super::terminal::{color, print, tell};
 use crate::apply::{Keep, KeepError};
 use crate::cli;
@@ -165,7 +166,12 @@ fn age(now: Timestamp, then: Timestamp) -> String {
 
 /// As `provision destroy` does it, under the environment's lock; a protected one is left alone.
 async fn with_state(root: &Path, life: &Life) -> Result<(), Failure> {
-    let project = Project::find(root, &life.environment)?;
+    let project = Project::find(
+        root,
+        &cli::Name {
+            name: life.environment.clone(),
+        },
+    )?;
     let lock = lock(
         &project.store,
         "gc",

@@ -10,12 +10,15 @@ mod files;
 mod gc;
 mod init;
 mod keyring;
+mod locked;
 mod output;
 mod plan;
 mod project;
+mod shown;
 mod ssh;
 mod state;
 mod status;
+mod stop;
 mod terminal;
 
 pub use failure::{BAD_INPUT, Failure};

@@ -16,7 +16,7 @@ const CERTIFICATE: &str = "ca.crt";
 
 /// Prints outputs.
 pub fn run(directory: &Path, args: &cli::Output) -> Result<(), Failure> {
-    let project = Project::find(directory, &args.environment.name)?;
+    let project = Project::find(directory, &args.environment)?;
     let state = project.applied()?;
     let Some(key) = &args.key else {
         return show(&state, args.json);

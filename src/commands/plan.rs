@@ -5,19 +5,20 @@ use std::path::Path;
 use ipnet::IpNet;
 
 use super::Failure;
-use super::apply::{stop_on_signal, until_stopped, waiting};
 use super::caller::{admitted, caller};
 use super::clouds::provider;
 use super::costs;
 use super::keyring::Keyring;
 use super::project::{Project, desired, hang_up, look, owner};
+use super::shown::waiting;
+use super::stop::{stop_on_signal, until_stopped};
 use super::terminal::print;
 use crate::cli;
 use crate::plan::{Allowed, plan, render_plan};
 
 /// Plans and prints.
 pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Plan) -> Result<(), Failure> {
-    let project = Project::find(directory, &args.environment.name)?;
+    let project = Project::find(directory, &args.environment)?;
     let sources = project.sources()?;
     let state = project.state()?;
     let keyring = Keyring::open(&project.store, &state, &sources)?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Failure;
 use super::keyring::Keyring;
+use crate::cli;
 use crate::desired::{Desired, Given, desire};
 use crate::environment::{Sources, find_root, load};
 use crate::names::{Address, EnvironmentName};
@@ -29,14 +30,14 @@ impl Project {
     ///
     /// # Errors
     /// When there is none.
-    pub fn find(directory: &Path, name: &EnvironmentName) -> Result<Self, Failure> {
+    pub fn find(directory: &Path, environment: &cli::Name) -> Result<Self, Failure> {
         let start = std::path::absolute(directory)
             .map_err(|why| Failure::other(format!("failed to find {}", directory.display()), why))?;
         let root = find_root(&start)?;
-        let store = LocalStore::new(&root, name);
+        let store = LocalStore::new(&root, &environment.name);
         Ok(Self {
             root,
-            name: name.clone(),
+            name: environment.name.clone(),
             store,
         })
     }

@@ -17,7 +17,7 @@ use crate::remote::Interactive;
 
 /// Logs in, or runs one command there and ends with its exit code.
 pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Ssh) -> Result<(), Failure> {
-    let project = Project::find(directory, &args.environment.name)?;
+    let project = Project::find(directory, &args.environment)?;
     let sources = project.sources()?;
     let state = project.applied()?;
     let keyring = Keyring::open(&project.store, &state, &sources)?;

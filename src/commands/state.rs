@@ -6,10 +6,11 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use super::Failure;
-use super::apply::{Keeper, lock, waiting};
 use super::clouds::provider;
 use super::keyring::Keyring;
+use super::locked::{Keeper, lock};
 use super::project::{Project, desired, names, owner};
+use super::shown::waiting;
 use super::terminal::tell;
 use crate::apply::Keep as _;
 use crate::cli;
@@ -25,7 +26,7 @@ const FIRST_BOOT: &str = "first_boot";
 
 /// Writes a state of everything that is found by its tags.
 pub async fn rebuild(directory: &Path, args: &cli::Rebuild) -> Result<(), Failure> {
-    let project = Project::find(directory, &args.environment.name)?;
+    let project = Project::find(directory, &args.environment)?;
     let sources = project.sources()?;
     let damaged = match project.store.load() {
         Ok(None) => false,
@@ -227,7 +228,7 @@ pub async fn import(directory: &Path, args: &cli::Import) -> Result<(), Failure>
         id,
         locking,
     } = args;
-    let project = Project::find(directory, &environment.name)?;
+    let project = Project::find(directory, environment)?;
     if address.layer() != "machine" {
         return Err(Failure::input(
             format!("{address} is nothing that a provider has"),

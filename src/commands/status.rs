@@ -8,11 +8,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Failure;
-use super::apply::{stop_on_signal, until_stopped, waiting};
 use super::caller::{admitted, caller};
 use super::clouds::provider;
 use super::keyring::Keyring;
 use super::project::{Project, desired, hang_up, look, owner};
+use super::shown::waiting;
+use super::stop::{stop_on_signal, until_stopped};
 use super::terminal::print;
 use crate::cli;
 use crate::desired::Desired;
@@ -72,7 +73,7 @@ struct RouteReport {
 
 /// Looks and prints.
 pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Status) -> Result<(), Failure> {
-    let project = Project::find(directory, &args.environment.name)?;
+    let project = Project::find(directory, &args.environment)?;
     let sources = project.sources()?;
     let state = project.applied()?;
     let keyring = Keyring::open(&project.store, &state, &sources)?;

@@ -138,6 +138,50 @@ impl LocalStore {
         backed_up
     }
 
+    /// Reads what is kept beside the state under a relative name, such as `history/0007.json`. `None` when there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let path = self.folder.join(name);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(why) => Err(StoreError::Read { path, why }),
+        }
+    }
+
+    /// Keeps something beside the state, whole or not at all.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn put(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let path = self.folder.join(name);
+        let folder = path.parent().unwrap_or(&self.folder);
+        atomic::make_folder(folder)
+            .and_then(|()| atomic::write(&path, bytes, atomic::PRIVATE))
+            .map_err(|why| StoreError::Write { path, why })
+    }
+
+    /// The names of what is kept in a folder beside the state, sorted.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn list(&self, folder: &str) -> Result<Vec<String>, StoreError> {
+        let path = self.folder.join(folder);
+        let entries = match fs::read_dir(&path) {
+            Ok(entries) => entries,
+            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(why) => return Err(StoreError::Read { path, why }),
+        };
+        let mut names: Vec<String> = entries
+            .flatten()
+            .filter_map(|entry| Some(format!("{folder}/{}", entry.file_name().to_str()?)))
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+
     /// Ends this life of the environment: state, bundle and history move to `.provision/_destroyed/`, the rest of the
     /// folder is removed. The move is one rename: an interrupted call has either not begun or has taken the state away.
     ///

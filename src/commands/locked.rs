@@ -1,0 +1,39 @@
+//! The environment's lock, and the state that is written only while it is ours.
+
+use super::Failure;
+use super::terminal::tell;
+use crate::apply::{Keep, KeepError};
+use crate::cli;
+use crate::state::{LocalStore, Lock, State, StoreError};
+
+/// Takes the environment's lock, and says when a dead run's was taken over.
+pub async fn lock(store: &LocalStore, command: &str, args: &cli::Locking) -> Result<Lock, Failure> {
+    store.prepare()?;
+    let lock = Lock::acquire(store.folder(), command, None, args.lock_wait).await?;
+    if let Some(left) = lock.taken_over() {
+        tell(&format!("note: {left}; it goes on where that run stopped"));
+    }
+    Ok(lock)
+}
+
+/// Writes the state, for as long as the lock is ours.
+pub struct Keeper<'a> {
+    /// Where.
+    pub store: LocalStore,
+    /// Whose.
+    pub lock: &'a Lock,
+}
+
+impl Keep for Keeper<'_> {
+    fn keep(&mut self, state: &mut State) -> Result<(), KeepError> {
+        self.lock.verify()?;
+        match self.store.save(state) {
+            // The state is written; only its copy is not.
+            Err(error @ StoreError::Backup { .. }) => {
+                tell(&format!("warning: {error}"));
+                Ok(())
+            }
+            other => Ok(other?),
+        }
+    }
+}
