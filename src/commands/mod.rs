@@ -14,6 +14,8 @@ mod locked;
 mod output;
 mod plan;
 mod project;
+mod saved;
+mod show;
 mod shown;
 mod ssh;
 mod state;
@@ -42,6 +44,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Validate(args) => files::validate(directory, args),
         Command::Render(args) => files::render(directory, args),
         Command::Plan(args) => Box::pin(plan::run(directory, operator, args)).await,
+        Command::Show(args) => show::run(args),
         Command::Apply(args) => Box::pin(apply::run(directory, operator, args)).await,
         Command::Status(args) => Box::pin(status::run(directory, operator, args)).await,
         Command::Output(args) => output::run(directory, args),
