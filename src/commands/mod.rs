@@ -17,6 +17,7 @@ mod project;
 mod shown;
 mod ssh;
 mod state;
+mod stats;
 mod status;
 mod stop;
 mod terminal;
@@ -34,6 +35,12 @@ use terminal::print;
 /// # Errors
 /// Whatever kept it from its end, with the exit code for it.
 pub async fn run(cli: Cli) -> Result<(), Failure> {
+    let result = command(cli).await;
+    stats::of_process();
+    result
+}
+
+async fn command(cli: Cli) -> Result<(), Failure> {
     let directory = &cli.directory;
     let operator = cli.operator_cidr.as_ref();
     // Each on the heap: with a cloud's SDK inside, one future of them all is too deep for the compiler.
