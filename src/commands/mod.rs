@@ -19,6 +19,7 @@ mod show;
 mod shown;
 mod ssh;
 mod state;
+mod stats;
 mod status;
 mod stop;
 mod terminal;
@@ -36,6 +37,12 @@ use terminal::print;
 /// # Errors
 /// Whatever kept it from its end, with the exit code for it.
 pub async fn run(cli: Cli) -> Result<(), Failure> {
+    let result = command(cli).await;
+    stats::of_process();
+    result
+}
+
+async fn command(cli: Cli) -> Result<(), Failure> {
     let directory = &cli.directory;
     let operator = cli.operator_cidr.as_ref();
     // Each on the heap: with a cloud's SDK inside, one future of them all is too deep for the compiler.

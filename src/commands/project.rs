@@ -157,16 +157,9 @@ pub async fn look(
     .await?)
 }
 
-/// Ends the connection, so that the process leaves none behind. With `PROVISION_STATS` set, says what it was used for
-/// (`make bench` counts round trips with it).
+/// Ends the connection, so that the process leaves none behind.
 pub async fn hang_up(session: Option<Session>) {
     let Some(session) = session else { return };
-    let counts = session.count();
+    super::stats::of_session(&session);
     session.close().await;
-    if std::env::var_os("PROVISION_STATS").is_some() {
-        super::terminal::tell(&format!(
-            "stats: {} ssh connection, {} command(s)",
-            counts.connections, counts.commands
-        ));
-    }
 }
