@@ -9,35 +9,43 @@ use super::clouds::provider;
 use super::keyring::Keyring;
 use super::locked::{Keeper, lock};
 use super::project::{Project, desired, hang_up, look, owner};
-use super::shown::{Shown, waiting};
-use super::stop::{stop_on_signal, until_stopped};
-use super::terminal::{color, confirm, tell};
+use super::shown::Shown;
+use super::stop::until_stopped;
+use super::terminal::confirm;
 use super::{Failure, costs, output};
 use crate::apply::{Keep as _, RealWorld, apply};
 use crate::cli;
-use crate::plan::{Allowed, plan, render_plan};
+use crate::plan::{Allowed, plan};
+
+/// Applies, and tells how it ended.
+pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Apply) -> Result<(), Failure> {
+    let shown = Shown::begin("apply", &args.environment.name, args.json);
+    let ended = Box::pin(way(directory, operator, args, &shown)).await;
+    shown.end(ended)
+}
 
 /// Load, desire, observe, plan, confirm, apply, outputs.
-pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Apply) -> Result<(), Failure> {
+async fn way(directory: &Path, operator: Option<&IpNet>, args: &cli::Apply, shown: &Shown) -> Result<(), Failure> {
+    let stop = shown.stopping();
     let project = Project::find(directory, &args.environment)?; //                   reads
     let sources = project.sources()?; //                                                  reads
-    let lock = lock(&project.store, "apply", &args.locking).await?; //                    writes the lock
+    let lock = until_stopped(&stop, lock(&project.store, "apply", &args.locking)).await?; // writes the lock
     let _heartbeat = lock.heartbeat();
     let mut state = project.state()?; //                                                  reads
     let keyring = Keyring::open(&project.store, &state, &sources)?; //                    reads, makes keys in memory
-    let provider = provider(&sources.environment, &state).await?;
-    let shown = Shown::new(args.json);
-    let stop = stop_on_signal();
+    let provider = until_stopped(&stop, provider(&sources.environment, &state)).await?;
     let allowed = Allowed {
         data_loss: args.allow_data_loss,
     };
 
-    let caller = caller(&desired(&sources, &keyring, &state)?.instance.spec, operator).await?;
+    let spec = desired(&sources, &keyring, &state)?.instance.spec;
+    let caller = until_stopped(&stop, caller(&spec, operator)).await?;
     let whose = owner(&state);
     let work = async {
         let mut consent = args.yes;
         // A machine that had no power is looked at again once it runs, in the same run and under the same consent.
         let mut again = false;
+        let waiting = |note| shown.note(note);
         loop {
             let desired = desired(&sources, &keyring, &state)?; //                            pure
             let looked = look(&provider, &state, &desired, caller.as_ref(), &keyring, &waiting); // reads provider and host
@@ -46,8 +54,8 @@ pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Apply) 
             if !again {
                 costs::tell_of(&mut plan, &provider).await; //                                reads the price list
             }
-            if !(args.json || again && plan.is_empty()) {
-                tell(render_plan(&plan, color()).trim_end());
+            if !(again && plan.is_empty()) {
+                shown.plan(&plan);
             }
             if !plan.refusals.is_empty() {
                 return Err(Failure::Refused);
@@ -61,6 +69,7 @@ pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Apply) 
                 consent = true;
             }
             again = true;
+            shown.keep(&project.store); //                                                    writes the history
 
             let mut keep = Keeper {
                 store: project.store.clone(),
@@ -105,5 +114,9 @@ pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Apply) 
     };
     admitted(&provider, &whose, caller.as_ref(), work).await?;
     lock.release()?;
-    output::show(&state, args.json)
+    shown.outputs(&state.outputs);
+    match args.json {
+        true => Ok(()),
+        false => output::show(&state, false),
+    }
 }

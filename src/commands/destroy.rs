@@ -7,8 +7,8 @@ use super::clouds::provider_of;
 use super::locked::{Keeper, lock};
 use super::project::{Project, names, owner};
 use super::shown::Shown;
-use super::stop::stop_on_signal;
-use super::terminal::{color, confirm_by_typing, tell};
+use super::stop::until_stopped;
+use super::terminal::{confirm_by_typing, tell};
 use crate::apply::{Keep, Removal, apply};
 use crate::cli;
 use crate::environment::diagnostic::Source;
@@ -16,11 +16,20 @@ use crate::environment::model::Environment;
 use crate::environment::{FOLDER, decode};
 use crate::names::Address;
 use crate::plan::{Action, Plan};
+use crate::progress::stream::Outcome;
 use crate::provider::{KEPT, Part, Provider, Sight};
 use crate::state::{Record, State, Status};
 
-/// Takes everything back; exits non-zero and keeps the state when something is left.
+/// Destroys, and tells how it ended.
 pub async fn run(directory: &Path, args: &cli::Destroy) -> Result<(), Failure> {
+    let shown = Shown::begin("destroy", &args.environment.name, args.json);
+    let ended = Box::pin(way(directory, args, &shown)).await;
+    shown.end(ended)
+}
+
+/// Takes everything back; exits non-zero and keeps the state when something is left.
+async fn way(directory: &Path, args: &cli::Destroy, shown: &Shown) -> Result<(), Failure> {
+    let stop = shown.stopping();
     let project = Project::find(directory, &args.environment)?;
     if project.store.load()?.is_none() {
         tell(&format!(
@@ -29,15 +38,13 @@ pub async fn run(directory: &Path, args: &cli::Destroy) -> Result<(), Failure> {
         ));
         return Ok(());
     }
-    let lock = lock(&project.store, "destroy", &args.locking).await?;
+    let lock = until_stopped(&stop, lock(&project.store, "destroy", &args.locking)).await?;
     let _heartbeat = lock.heartbeat();
     let mut state = project.applied()?;
     let environment = written(&project)?;
     let protect = environment.as_ref().is_some_and(|environment| environment.protect);
     let plan = crate::plan::plan_destroy(&state, protect, args.keep_volume);
-    if !args.json {
-        tell(crate::plan::render_plan(&plan, color()).trim_end());
-    }
+    shown.plan(&plan);
     if !plan.refusals.is_empty() {
         return Err(Failure::Refused);
     }
@@ -45,16 +52,18 @@ pub async fn run(directory: &Path, args: &cli::Destroy) -> Result<(), Failure> {
         confirm_by_typing(&format!("Type {} to destroy it", project.name), project.name.as_str())?;
     }
 
-    let provider = provider_of(environment.as_ref(), &state).await?;
-    let shown = Shown::new(args.json);
+    let provider = until_stopped(&stop, provider_of(environment.as_ref(), &state)).await?;
+    shown.keep(&project.store);
     let mut keep = Keeper {
         store: project.store.clone(),
         lock: &lock,
     };
-    let kept = take_back(&provider, &mut state, &plan, &mut keep, &shown).await?;
+    let kept = take_back(&provider, &mut state, &plan, &mut keep, shown).await?;
     for line in &kept {
         tell(line);
     }
+    // What is kept of the run goes where the state goes.
+    shown.close(Outcome::Done, None);
     let archive = project.store.archive_and_remove(jiff::Timestamp::now())?;
     tell(&format!(
         "{} is gone: nothing of it is left. Its state is kept in {}",
@@ -87,7 +96,7 @@ pub async fn take_back(
         keep,
         &mut world,
         &|event| shown.event(&event),
-        &stop_on_signal(),
+        &shown.stopping(),
     )
     .await?;
     let left = provider.leftovers(&owner, &names).await?;
