@@ -83,7 +83,7 @@ struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    fn plan(&self, address: &Address, wanted: Attributes, host: Host, plan: &mut Plan) {
+    fn plan(&self, address: &Address, mut wanted: Attributes, host: Host, plan: &mut Plan) {
         let record = self.state.record(address);
         let settled = record.is_some_and(|record| record.status == Status::Present);
         let mut facts = record.map(|record| record.facts.clone()).unwrap_or_default();
@@ -104,28 +104,33 @@ impl Parts<'_> {
                 Change::Create { shown: shown(&wanted) }
             }
             Some(part) => {
+                let new_machine = matches!(host, Host::New | Host::NewWithOldData);
                 let mut is = part.attributes.clone();
-                if matches!(host, Host::New | Host::NewWithOldData) {
+                if new_machine {
                     // It will hang on nothing once the machine is gone.
                     is.remove(ATTACHED);
                 }
                 let recorded = record.filter(|_| settled).map(|record| &record.attributes);
                 let mut differences = differences(&is, &wanted, recorded);
-                for difference in &mut differences {
+                differences.retain_mut(|difference| {
                     if difference.subject == ATTACHED && part.attributes.contains_key(ATTACHED) {
                         // We take it off ourselves.
                         difference.origin = Origin::Files;
                     }
-                    let course = self.desired.instance.spec.course(
-                        address,
-                        &difference.subject,
-                        difference.old.as_deref(),
-                        difference.new.as_deref(),
-                    );
-                    if let Course::Refuse(reason) = course {
-                        plan.refusals.push(Refusal::of(address, reason));
+                    let Difference { subject, old, new, .. } = difference;
+                    let spec = &self.desired.instance.spec;
+                    match spec.course(address, subject, old.as_deref(), new.as_deref()) {
+                        Course::Stay(reason) => {
+                            wanted.extend(old.take().map(|old| (subject.clone(), old)));
+                            // Worth a word where the machine changes for it, and not at every plan from then on.
+                            plan.notes.extend(new_machine.then_some(reason));
+                            return false;
+                        }
+                        Course::Refuse(reason) => plan.refusals.push(Refusal::of(address, reason)),
+                        Course::InPlace | Course::Restart | Course::Replace(_) => {}
                     }
-                }
+                    true
+                });
                 if !differences.is_empty() {
                     Change::Update { differences }
                 } else if record.is_none() {
@@ -275,7 +280,7 @@ fn instance(
             difference.old.as_deref(),
             difference.new.as_deref(),
         ) {
-            Course::InPlace => {}
+            Course::InPlace | Course::Stay(_) => {}
             Course::Restart => restarts = true,
             Course::Replace(reason) => reasons.push(reason),
             Course::Refuse(reason) => plan.refusals.push(Refusal::of(&address, reason)),

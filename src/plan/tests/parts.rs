@@ -154,9 +154,47 @@ fn what_would_lose_the_volume_is_refused() {
     assert_snapshot!(run.plan_allowing(&lab, DATA_LOSS).refusals(), @"volume_gib cannot shrink: no disk does without losing data; write the old size");
     lab.change("[data]\nvolume_gib = 4\n", "");
     assert_snapshot!(run.plan_allowing(&lab, DATA_LOSS).refusals(), @"machine.volume cannot be taken away: its data would be lost; destroy the environment instead");
-    let (lab, run) = aws();
+    let (lab, mut run) = aws();
+    let volume = run.world.parts.get_mut(&Address::MachineVolume).unwrap();
+    volume.insert("encryption".into(), "none".into());
+    assert_snapshot!(run.plan_allowing(&lab, DATA_LOSS).refusals(), @r"
+    the data volume is not encrypted and cannot become so: copy it, by an encrypted snapshot, and take the copy over with `provision state import`
+    ");
+}
+
+#[test]
+fn another_key_is_for_the_new_machine_and_the_volume_keeps_its_own() {
+    let (lab, mut run) = aws();
     lab.change("size =", "kms_key = \"alias/shop\"\nsize =");
-    assert_snapshot!(run.plan_allowing(&lab, DATA_LOSS).refusals(), @"the encryption of a data volume cannot change: its data would be lost; write the old key");
+    let plan = run.plan(&lab);
+    assert!(plan.refusals.is_empty(), "{:?}", plan.refusals);
+    let text = crate::plan::render_plan(&plan, false);
+    let machine = text
+        .lines()
+        .filter(|line| !line.starts_with("  ") || line.contains(" machine.") || line.contains("key"));
+    assert_snapshot!(machine.collect::<Vec<_>>().join("\n"), @r"
+    ± machine.instance
+        encryption: default key → alias/shop
+    ~ machine.volume
+        attached_to: (none) → machine.instance
+    ~ machine.address
+        attached_to: (none) → machine.instance
+    + host.identity
+        host key  made on the host, replaces the one of the first boot
+    + host.base
+    + stack.postgres
+    + stack.demo
+    + edge.caddy
+    note: machine.volume keeps the key that it was made with: its data would have to be copied to another volume
+    demo: 5 to add, 2 to change, 1 to replace, 0 to remove.
+    ");
+    run.settle(&lab);
+    let volume = &run.state.record(&Address::MachineVolume).unwrap().attributes;
+    assert_eq!(volume["encryption"], "default key");
+    // A volume that is made anew has the key of the file.
+    run.world.parts.remove(&Address::MachineVolume);
+    run.settle(&lab);
+    assert_eq!(run.world.parts[&Address::MachineVolume]["encryption"], "alias/shop");
 }
 
 #[test]

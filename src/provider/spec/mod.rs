@@ -74,6 +74,8 @@ pub enum Course {
     Restart,
     /// Only a new one has it.
     Replace(String),
+    /// It stays as it is for as long as the resource lives; why, and what else could be done.
+    Stay(String),
     /// Not even a new one can have it.
     Refuse(String),
 }
