@@ -143,9 +143,12 @@ pub struct Plan {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub environment: Name,
-    /// Exit with 2 when there is something to do.
+    /// Exit with 2 when there is something to do, or with --refresh-only when something changed outside.
     #[arg(long)]
     pub detailed_exitcode: bool,
+    /// Show only what changed outside since the last apply.
+    #[arg(long)]
+    pub refresh_only: bool,
 }
 
 /// `apply`
@@ -160,6 +163,9 @@ pub struct Apply {
     /// Allow replacing a machine whose data lives on its root disk.
     #[arg(long)]
     pub allow_data_loss: bool,
+    /// Take what changed outside into the state, and change nothing else.
+    #[arg(long, conflicts_with = "allow_data_loss")]
+    pub refresh_only: bool,
     /// One JSON object a line on standard error, in place of progress for people.
     #[arg(long)]
     pub json: bool,

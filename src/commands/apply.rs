@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use ipnet::IpNet;
+use jiff::Timestamp;
 
 use super::caller::{admitted, caller};
 use super::clouds::provider;
@@ -15,7 +16,7 @@ use super::terminal::{color, confirm, tell};
 use super::{Failure, costs, output};
 use crate::apply::{Keep as _, RealWorld, apply};
 use crate::cli;
-use crate::plan::{Allowed, plan, render_plan};
+use crate::plan::{Allowed, plan, render_plan, settle};
 
 /// Load, desire, observe, plan, confirm, apply, outputs.
 pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Apply) -> Result<(), Failure> {
@@ -46,14 +47,22 @@ pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Apply) 
             if !again {
                 costs::tell_of(&mut plan, &provider).await; //                                reads the price list
             }
-            if !(args.json || again && plan.is_empty()) {
+            if !(args.json || again && plan.is_empty() && plan.drift.is_empty()) {
                 tell(render_plan(&plan, color()).trim_end());
             }
             if !plan.refusals.is_empty() {
                 return Err(Failure::Refused);
             }
+            let mut keep = Keeper {
+                store: project.store.clone(),
+                lock: &lock,
+            };
             if plan.is_empty() {
                 hang_up(session).await;
+                if settle(&plan, &mut state, &observed, Timestamp::now()) {
+                    keep.keep(&mut state)
+                        .map_err(|why| Failure::from(crate::apply::ApplyError::Keep(why)))?;
+                }
                 break;
             }
             if !consent {
@@ -62,10 +71,7 @@ pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Apply) 
             }
             again = true;
 
-            let mut keep = Keeper {
-                store: project.store.clone(),
-                lock: &lock,
-            };
+            settle(&plan, &mut state, &observed, Timestamp::now()); //                    pure: what no step changes back
             keep.keep(&mut state)
                 .map_err(|why| Failure::from(crate::apply::ApplyError::Keep(why)))?;
             let identity = keyring.save()?; //                                                writes the bundle
