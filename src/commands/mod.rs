@@ -15,9 +15,12 @@ mod output;
 mod plan;
 mod project;
 mod refresh;
+mod saved;
+mod show;
 mod shown;
 mod ssh;
 mod state;
+mod stats;
 mod status;
 mod stop;
 mod terminal;
@@ -35,6 +38,12 @@ use terminal::print;
 /// # Errors
 /// Whatever kept it from its end, with the exit code for it.
 pub async fn run(cli: Cli) -> Result<(), Failure> {
+    let result = command(cli).await;
+    stats::of_process();
+    result
+}
+
+async fn command(cli: Cli) -> Result<(), Failure> {
     let directory = &cli.directory;
     let operator = cli.operator_cidr.as_ref();
     // Each on the heap: with a cloud's SDK inside, one future of them all is too deep for the compiler.
@@ -44,6 +53,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Render(args) => files::render(directory, args),
         Command::Plan(args) if args.refresh_only => Box::pin(refresh::show(directory, operator, args)).await,
         Command::Plan(args) => Box::pin(plan::run(directory, operator, args)).await,
+        Command::Show(args) => show::run(args),
         Command::Apply(args) if args.refresh_only => Box::pin(refresh::take(directory, operator, args)).await,
         Command::Apply(args) => Box::pin(apply::run(directory, operator, args)).await,
         Command::Status(args) => Box::pin(status::run(directory, operator, args)).await,

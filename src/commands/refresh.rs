@@ -27,9 +27,18 @@ pub async fn show(directory: &Path, operator: Option<&IpNet>, args: &cli::Plan) 
     let sources = project.sources()?;
     let state = project.applied()?;
     let (plan, _) = looked(&project, &sources, &state, operator).await?;
+    if args.json {
+        let document = serde_json::json!({"environment": plan.environment, "drift": plan.drift});
+        print(&format!("{document}\n"))?;
+        return ended(args.detailed_exitcode, &plan);
+    }
     let color = std::io::IsTerminal::is_terminal(&std::io::stdout()) && color();
     print(&render_drift(&plan, color))?;
-    match (args.detailed_exitcode, plan.drift.is_empty()) {
+    ended(args.detailed_exitcode, &plan)
+}
+
+fn ended(detailed: bool, plan: &Plan) -> Result<(), Failure> {
+    match (detailed, plan.drift.is_empty()) {
         (true, false) => Err(Failure::Pending),
         _ => Ok(()),
     }
@@ -37,7 +46,13 @@ pub async fn show(directory: &Path, operator: Option<&IpNet>, args: &cli::Plan) 
 
 /// Takes what changed outside into the state. Changes nothing else.
 pub async fn take(directory: &Path, operator: Option<&IpNet>, args: &cli::Apply) -> Result<(), Failure> {
-    let project = Project::find(directory, &args.environment)?;
+    let cli::Subject::Environment(name) = &args.what else {
+        return Err(Failure::input(
+            "a saved plan says itself what is done",
+            "give the environment's name with --refresh-only, or leave --refresh-only away",
+        ));
+    };
+    let project = Project::find(directory, &cli::Name { name: name.clone() })?;
     let sources = project.sources()?;
     let lock = lock(&project.store, "apply --refresh-only", &args.locking).await?;
     let _heartbeat = lock.heartbeat();

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::seen::{self, FOREIGN, Facts, SEEN, Seen};
 use super::{Difference, Origin, Plan};
@@ -19,7 +20,7 @@ use crate::state::{Record, State, Status};
 pub const POWER: &str = "power";
 
 /// What changed at one address since it was recorded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drift {
     /// Where.
     pub address: Address,

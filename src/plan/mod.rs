@@ -7,15 +7,19 @@ pub mod drift;
 mod host;
 mod machine;
 mod model;
+mod outline;
+mod scope;
 mod seen;
 mod stacks;
 #[cfg(test)]
 mod tests;
 
 pub use destroy::plan_destroy;
-pub use display::{render_drift, render_plan};
+pub use display::{render_drift, render_outline, render_plan};
 pub use drift::{Drift, accept, remember, settle};
-pub use model::{Action, Change, Difference, Origin, Plan, Release, Step};
+pub use model::{Action, Change, Difference, Origin, Plan, Refusal, Release, Step};
+pub use outline::{Outline, OutlineStep, Summary};
+pub use scope::{Options, Unknown};
 pub use seen::base as seen_of_base;
 pub use stacks::{RELEASE, STACKS, attributes, job_fact, once_fact};
 
@@ -31,8 +35,23 @@ pub struct Allowed {
     pub data_loss: bool,
 }
 
-/// Plans. An environment that is as it shall be gives no steps.
+/// Plans all of it. An environment that is as it shall be gives no steps.
 pub fn plan(desired: &Desired, state: &State, observed: &Observed, allowed: Allowed) -> Plan {
+    let options = Options {
+        allowed,
+        ..Options::default()
+    };
+    plan_with(desired, state, observed, &options)
+}
+
+/// Plans what was asked for: all of it, or a part; what is as it shall be is made anew when that was asked for.
+pub fn plan_with(desired: &Desired, state: &State, observed: &Observed, options: &Options) -> Plan {
+    let mut plan = whole(desired, state, observed, options);
+    scope::narrow(&mut plan, desired, state, options);
+    plan
+}
+
+fn whole(desired: &Desired, state: &State, observed: &Observed, options: &Options) -> Plan {
     let mut plan = Plan {
         environment: desired.environment.clone(),
         lineage: state.lineage.clone(),
@@ -43,7 +62,7 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, allowed: Allo
         refusals: Vec::new(),
         look_again: None,
     };
-    layers(desired, state, observed, allowed, &mut plan);
+    layers(desired, state, observed, options, &mut plan);
     for drift in &mut plan.drift {
         let touched = plan.steps.iter().any(|step| step.address == drift.address);
         drift.repaired = touched || plan.look_again.is_some();
@@ -52,8 +71,8 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, allowed: Allo
 }
 
 /// Plans layer by layer, as far as is known what there is.
-fn layers(desired: &Desired, state: &State, observed: &Observed, allowed: Allowed, plan: &mut Plan) {
-    let host = machine::plan(desired, state, observed, allowed, plan);
+fn layers(desired: &Desired, state: &State, observed: &Observed, options: &Options, plan: &mut Plan) {
+    let host = machine::plan(desired, state, observed, options, plan);
     if host == machine::Host::Moves {
         return;
     }
@@ -74,5 +93,5 @@ fn layers(desired: &Desired, state: &State, observed: &Observed, allowed: Allowe
         plan.look_again = Some("Docker does not answer; the stacks are looked at once it does");
         return;
     }
-    stacks::plan(desired, state, observed, host, plan);
+    stacks::plan(desired, state, observed, options, host, plan);
 }
