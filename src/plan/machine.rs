@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::drift::POWER;
 use super::{Action, Change, Difference, Options, Origin, Plan, Refusal, Step};
 use crate::desired::Desired;
 use crate::names::Address;
@@ -217,6 +218,8 @@ fn instance(
     let settled = record.is_some_and(|record| record.status == Status::Present);
     let mut facts = record.map(|record| record.facts.clone()).unwrap_or_default();
     facts.extend(observed.provider.clone());
+    // Every step on the machine gives it power.
+    let power = facts.remove(POWER);
     // A making that was cut off goes on under its own number.
     let last = facts
         .get(GENERATION)
@@ -343,7 +346,7 @@ fn instance(
         plan.steps.push(step(Change::Create { shown: shown(&wanted) }, create));
     } else if instance.power == Power::Off {
         plan.steps.push(step(
-            update("power", "off", "on", Origin::Outside),
+            update("power", "off", "on", origin_of_power(power.as_deref())),
             Action::StartInstance,
         ));
     } else if settled && moved(state, instance) {
@@ -371,6 +374,14 @@ fn instance(
     Host::Stays
 }
 
+/// A machine that was accepted without power is given it because the files ask for a machine that runs.
+fn origin_of_power(recorded: Option<&str>) -> Origin {
+    match recorded {
+        Some("off") => Origin::Files,
+        _ => Origin::Outside,
+    }
+}
+
 /// Whether a machine was set up while it had no data volume, with Docker's data on its root disk. One that was just made in
 /// its place and waits for its volume was not.
 fn without_volume(state: &State, record: &Record, instance: &Instance) -> bool {
@@ -382,7 +393,7 @@ fn without_volume(state: &State, record: &Record, instance: &Instance) -> bool {
 }
 
 /// Whether a machine without an address of its own is found elsewhere than the state says.
-fn moved(state: &State, instance: &Instance) -> bool {
+pub fn moved(state: &State, instance: &Instance) -> bool {
     let fixed = state.record(&Address::MachineAddress);
     fixed.is_none_or(|record| record.status == Status::Removing)
         && state

@@ -154,6 +154,8 @@ fn ends_like_one_clean_apply(at_aws: bool, happenings: Vec<Happening>, last: Fil
             .probe
             .networks
             .retain(|network| *network == lab.desired(None).network);
+        let network = lab.desired(None).network;
+        machine.probe.own_networks.retain(|name, _| *name == network);
         (attributes, machine)
     };
     prop_assert_eq!(comparable(&run), comparable(&clean));

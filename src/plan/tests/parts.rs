@@ -38,7 +38,7 @@ fn machine(text: &str) -> String {
         if !line.starts_with(' ') {
             keep = !["host.", "stack.", "edge."]
                 .iter()
-                .any(|layer| line[2..].starts_with(layer) || line[3..].starts_with(layer));
+                .any(|layer| line.contains(&format!(" {layer}")));
         }
         if keep {
             lines.push(line);
@@ -101,6 +101,12 @@ fn a_rule_that_somebody_added_to_the_firewall_is_drift() {
     rules.insert("tcp/5432".into(), "0.0.0.0/0".into());
     rules.insert("tcp/22".into(), "0.0.0.0/0 operator".into());
     assert_snapshot!(settle(&mut run, &lab), @r"
+    Changed outside of provision since the last apply:
+    ! machine.firewall
+        tcp/22: operator → 0.0.0.0/0 operator
+        tcp/5432: (none) → 0.0.0.0/0
+
+    What will be done:
     ~ machine.firewall
         tcp/22 (drift): 0.0.0.0/0 operator → operator
         tcp/5432 (drift): 0.0.0.0/0 → (none)
@@ -321,6 +327,11 @@ fn a_machine_that_somebody_restarted_is_found_elsewhere() {
     let (lab, mut run) = ephemeral();
     run.world.ephemeral = Endpoint::standard("127.77.0.5".parse().unwrap());
     assert_snapshot!(settle(&mut run, &lab), @r"
+    Changed outside of provision since the last apply:
+    ! machine.instance
+        address: 127.77.0.1 → 127.77.0.5
+
+    What will be done:
     ~ machine.instance
         address (drift): 127.77.0.1 → 127.77.0.5
     ~ dns.shop.example.com
@@ -354,6 +365,15 @@ fn an_instance_that_is_gone_is_made_again_with_the_old_data() {
     let (lab, mut run) = aws();
     run.world.terminate();
     assert_snapshot!(machine(&settle(&mut run, &lab)), @r"
+    Changed outside of provision since the last apply:
+    ! machine.volume
+        attached_to: machine.instance → (none)
+    ! machine.instance
+        the whole of it: vm-1 → gone
+    ! machine.address
+        attached_to: machine.instance → (none)
+
+    What will be done:
     + machine.instance
         disk_gib    20
         encryption  default key
@@ -397,6 +417,11 @@ fn a_volume_that_is_gone_is_made_and_mounted_again() {
     run.world.parts.remove(&Address::MachineVolume);
     run.world.machine.as_mut().unwrap().file_system_gib = None;
     assert_snapshot!(settle(&mut run, &lab), @r"
+    Changed outside of provision since the last apply:
+    ! machine.volume
+        the whole of it: id-machine.volume → gone
+
+    What will be done:
     + machine.volume
         attached_to  machine.instance
         encryption   default key
@@ -419,6 +444,11 @@ fn a_volume_that_was_taken_off_is_given_back_and_mounted() {
         .remove("attached_to");
     run.world.machine.as_mut().unwrap().file_system_gib = None;
     assert_snapshot!(settle(&mut run, &lab), @r"
+    Changed outside of provision since the last apply:
+    ! machine.volume
+        attached_to: machine.instance → (none)
+
+    What will be done:
     ~ machine.volume
         attached_to (drift): (none) → machine.instance
     ~ host.base

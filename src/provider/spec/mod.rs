@@ -125,6 +125,11 @@ impl InstanceSpec {
     }
 }
 
+/// Whether some provider tells an attribute of its machines whenever it is set; see [`InstanceSpec::told`].
+pub fn is_told(attribute: &str) -> bool {
+    local::TOLD.contains(&attribute) || aws::TOLD.contains(&attribute)
+}
+
 fn number(text: Option<&str>) -> Option<u64> {
     text.and_then(|text| text.parse().ok())
 }
