@@ -116,19 +116,19 @@ async fn look_back(
     keep: &mut dyn Keep,
     world: &mut impl World,
     events: &(dyn Fn(Event) + Send + Sync),
-    stop: &watch::Receiver<bool>,
+    stop: &Stopping,
 ) -> Result<(), ApplyError> {
     let deploys = |step: &Step| matches!(step.action, Action::Deploy(_));
     let Some(last) = plan.steps.iter().rfind(|step| deploys(step)) else {
         return Ok(());
     };
     let say = |note: Note| events(event(&last.address, note));
-    let mut stop = stop.clone();
+    let mut stopping = stop.clone();
     let looked = tokio::select! {
         biased;
         looked = world.look(&say) => looked,
         // All steps are taken: what the host looks like, a later apply records.
-        () = stopped(&mut stop) => Ok(None),
+        _ = stop::at_once(&mut stopping) => Ok(None),
     };
     match looked {
         Ok(Some(probe)) => {

@@ -214,12 +214,12 @@ impl Seen {
             files,
         } = base;
         let at = Address::HostBase;
-        let files = [
+        let digests = [
             ("sshd", sshd),
             ("daemon.json", daemon_json),
             ("firewall script", firewall_script),
         ];
-        for (name, digest) in files {
+        for (name, digest) in digests {
             if let Some(digest) = digest {
                 self.put(&at, name, digest);
             }
