@@ -50,7 +50,10 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, options: &Opt
         wanted.contains_key(&Address::MachineVolume) && observed.parts.contains_key(&Address::MachineVolume);
     let host = instance(desired, state, observed, options, keeps_volume, plan);
     let fixed = wanted.contains_key(&Address::MachineAddress);
-    let moves = host == Host::Stays && fixed != observed.parts.contains_key(&Address::MachineAddress);
+    let has_fixed = observed.parts.contains_key(&Address::MachineAddress);
+    // One that somebody took away and that is not asked for any more: the record of it goes, and the machine is found elsewhere.
+    let had_fixed = state.record(&Address::MachineAddress).is_some();
+    let moves = host == Host::Stays && (fixed != has_fixed || had_fixed && !has_fixed);
     let needed: BTreeSet<Address> = wanted.keys().cloned().collect();
     for (address, attributes) in wanted {
         let attributes = match address {
