@@ -195,7 +195,7 @@ async fn with_state(root: &Path, life: &Life) -> Result<(), Failure> {
         store: project.store.clone(),
         lock: &lock,
     };
-    let shown = Shown::begin("gc", &state.environment, false);
+    let shown = Shown::begin("gc", Some(&state.environment), false);
     take_back(&provider, &mut state, &plan, &mut keep, &shown).await?;
     project.store.archive_and_remove(Timestamp::now())?;
     Ok(())
@@ -207,7 +207,7 @@ async fn without_state(provider: &Provider, life: &Life) -> Result<(), Failure> 
     enter(&mut state, life);
     let plan = plan_destroy(&state, false, false);
     tell(render_plan(&plan, color()).trim_end());
-    let shown = Shown::begin("gc", &state.environment, false);
+    let shown = Shown::begin("gc", Some(&state.environment), false);
     take_back(provider, &mut state, &plan, &mut Nowhere, &shown).await?;
     Ok(())
 }

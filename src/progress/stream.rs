@@ -39,9 +39,10 @@ pub enum Told {
         tool: String,
         /// What was asked for: `plan`, `apply`, `destroy`.
         command: String,
-        /// Of which environment.
-        #[schemars(with = "String")]
-        environment: EnvironmentName,
+        /// Of which environment; none when what was typed names none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "Option<String>")]
+        environment: Option<EnvironmentName>,
     },
     /// A step of the plan, as `plan` shows it. An apply that gives power to a machine looks and plans again: its later steps
     /// come behind those that were taken.
@@ -262,6 +263,8 @@ pub enum Outcome {
     Locked,
     /// Protection, or data that would be lost (5).
     Refused,
+    /// A saved plan would be another one now (5).
+    Stale,
     /// A signal ended it early (130).
     Interrupted,
 }
