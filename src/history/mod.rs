@@ -171,7 +171,7 @@ impl Record {
             Some(Outcome::BadInput) => "bad input",
             Some(Outcome::Locked) => "locked",
             Some(Outcome::Refused) => "refused",
-            Some(Outcome::Stale) => "stale",
+            Some(Outcome::Stale) => "stale plan",
         };
         match self.steps.iter().find(|step| step.standing() == Standing::Failed) {
             Some(step) => format!("{word} at {}", step.address),
