@@ -42,12 +42,12 @@ async fn way(
     if let Some((promise, keep_volume)) = order.destroys() {
         return Box::pin(destroy::promised(directory, args, promise, keep_volume, shown)).await;
     }
+    let stop = shown.stopping();
     let Order {
         environment,
         mut options,
         promise,
     } = order;
-    let stop = shown.stopping();
     let project = Project::find(directory, &environment)?; //                             reads
     let sources = project.sources()?; //                                                  reads
     let lock = until_stopped(&stop, lock(&project.store, "apply", &args.locking)).await?; // writes the lock
@@ -103,7 +103,7 @@ async fn way(
                 consent = true;
             }
             again = true;
-            shown.keep(&project.store); //                                                    writes the history
+            shown.keep(&project); //                                                          writes the history
 
             settle(&plan, &mut state, &observed, Timestamp::now()); //                    pure: what no step changes back
             keep.keep(&mut state)

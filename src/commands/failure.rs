@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use crate::apply::ApplyError;
-use crate::environment::diagnostic::{Problem, Problems};
+use crate::environment::diagnostic::Problems;
 use crate::environment::{LoadError, nearest};
 use crate::observe::ObserveError;
 use crate::plan::Unknown;
@@ -12,6 +12,7 @@ use crate::provider::ProviderError;
 use crate::remote::SessionError;
 use crate::state::{BundleError, IdentityError, KeyError, KnownHostsError, LockError, StoreError};
 
+use super::explained::{explained, message, mistake, of_apply};
 use super::terminal::{color, tell};
 
 /// The exit code for mistakes in what was typed or written.
@@ -153,22 +154,14 @@ impl Failure {
             Self::Input { what, hint } => explained(what.clone(), None, hint.clone()),
             Self::Locked(error) => explained(error.to_string(), error.source(), Some(error.remedy())),
             Self::Stale { file, remedy, moved } => stream::Error {
-                details: Some(
-                    moved
-                        .iter()
-                        .map(|line| format!("moved: {line}"))
-                        .collect::<Vec<_>>()
-                        .join("\n"),
-                ),
-                ..explained(
-                    format!("the plan in {file} is stale: it would be another one now, and nothing was done"),
-                    None,
-                    Some(format!("look at a new one: `{remedy}`")),
-                )
+                what: format!("the plan in {file} is stale: it would be another one now, and nothing was done"),
+                because: moved.clone(),
+                hint: Some(format!("look at a new one: `{remedy}`")),
+                ..stream::Error::default()
             },
             Self::Declined => explained("nothing was done".to_owned(), None, None),
             Self::Refused | Self::Pending | Self::Exit(_) => return None,
-            Self::Apply(error) => explained_apply(error),
+            Self::Apply(error) => of_apply(error),
             Self::Other { what, hint } => explained(what.to_string(), what.source(), hint.clone()),
         };
         Some(explained)
@@ -181,6 +174,16 @@ impl Failure {
                 let width = usize::from(console::Term::stderr().size().1).clamp(60, 140);
                 tell(problems.render(color(), width).trim_end());
             }
+            Self::Stale { moved, .. } => {
+                for line in moved {
+                    tell(&format!("moved: {line}"));
+                }
+                let explained = self.explain().unwrap_or_default();
+                message(&stream::Error {
+                    because: Vec::new(),
+                    ..explained
+                });
+            }
             other => {
                 if let Some(explained) = other.explain() {
                     message(&explained);
@@ -188,71 +191,6 @@ impl Failure {
             }
         }
     }
-}
-
-fn mistake(problem: &Problem) -> stream::Problem {
-    stream::Problem {
-        message: problem.message.clone(),
-        place: problem.place().map(|place| place.to_string()),
-        hint: problem.help.clone(),
-    }
-}
-
-fn explained_apply(error: &ApplyError) -> stream::Error {
-    let source = match error {
-        ApplyError::Interrupted { .. } => None,
-        ApplyError::Step { .. } | ApplyError::Keep(_) => error.source(),
-    };
-    let details = match error {
-        ApplyError::Step { why, .. } => why.details().map(str::to_owned),
-        ApplyError::Interrupted { .. } | ApplyError::Keep(_) => None,
-    };
-    stream::Error {
-        details,
-        ..explained(error.to_string(), source, error.remedy())
-    }
-}
-
-/// With all causes, each once.
-fn explained(what: String, mut why: Option<&(dyn Error + 'static)>, hint: Option<String>) -> stream::Error {
-    let mut because = Vec::new();
-    let mut last = what.clone();
-    while let Some(cause) = why {
-        let text = cause.to_string();
-        // A transparent error repeats its cause.
-        if text != last {
-            because.push(text.clone());
-        }
-        last = text;
-        why = cause.source();
-    }
-    stream::Error {
-        what,
-        because,
-        hint: hint.filter(|hint| !hint.is_empty()),
-        ..stream::Error::default()
-    }
-}
-
-/// `error:` with its causes, and one `hint:` line.
-fn message(explained: &stream::Error) {
-    let style = |text: &str, style: console::Style| match color() {
-        true => style.force_styling(true).apply_to(text).to_string(),
-        false => text.to_owned(),
-    };
-    if let Some(details) = &explained.details {
-        tell(details);
-    }
-    let error = style("error:", console::Style::new().red().bold());
-    let mut text = format!("{error} {}", explained.what);
-    for because in &explained.because {
-        text.push_str(&format!("\n  because: {}", because.replace('\n', "\n           ")));
-    }
-    if let Some(hint) = &explained.hint {
-        let styled = style("hint:", console::Style::new().cyan().bold());
-        text.push_str(&format!("\n{styled} {hint}"));
-    }
-    tell(&text);
 }
 
 impl From<Problems> for Failure {

@@ -5,6 +5,7 @@ mod caller;
 mod clouds;
 mod costs;
 mod destroy;
+mod explained;
 mod failure;
 mod files;
 mod gc;
