@@ -7,6 +7,7 @@ mod error;
 pub mod event;
 mod health;
 mod host;
+mod lease;
 mod ledger;
 mod machine;
 mod stacks;
@@ -20,6 +21,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 pub use error::{ActError, ApplyError};
+pub use lease::{Barred, HostLease};
 pub use ledger::{Keep, KeepError, Ledger};
 pub use world::{Reach, RealWorld, Removal};
 

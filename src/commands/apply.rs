@@ -14,7 +14,7 @@ use super::shown::{Shown, waiting};
 use super::stop::{stop_on_signal, until_stopped};
 use super::terminal::{color, confirm, tell};
 use super::{Failure, costs, destroy, output};
-use crate::apply::{Keep as _, RealWorld, apply};
+use crate::apply::{HostLease, Keep as _, RealWorld, apply};
 use crate::cli;
 use crate::plan::{plan_with, render_plan};
 
@@ -46,6 +46,7 @@ pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Apply) 
 
     let caller = caller(&wanted.instance.spec, operator).await?;
     let whose = owner(&state);
+    let mut lease = HostLease::new(&project.name, &state.lineage, "apply", args.locking.lock_wait)?;
     let work = async {
         // A saved plan was looked at and agreed to.
         let mut consent = args.yes || promise.is_some();
@@ -69,6 +70,7 @@ pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Apply) 
                 return Err(Failure::Refused);
             }
             if plan.is_empty() {
+                lease.release(session.as_ref()).await;
                 hang_up(session).await;
                 break;
             }
@@ -98,7 +100,10 @@ pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Apply) 
                 caller: caller.as_ref(),
                 ipv6: observed.instance.as_ref().and_then(|instance| instance.ipv6),
                 session,
+                lease: &mut lease,
             };
+            let begun = async { Ok(world.begin(&plan, &waiting).await?) };
+            until_stopped(&stop, begun).await?; //                                            takes the host's lease
             let result = apply(
                 &plan,
                 &mut state,
@@ -108,7 +113,11 @@ pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Apply) 
                 &stop,
             )
             .await; // acts
-            hang_up(world.session.take()).await;
+            let session = world.session.take();
+            if result.is_err() || plan.look_again.is_none() {
+                lease.release(session.as_ref()).await;
+            }
+            hang_up(session).await;
             result?;
             output::record(&project, &mut state, &desired)?;
             keep.keep(&mut state)

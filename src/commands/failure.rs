@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use crate::apply::ApplyError;
+use crate::apply::{ActError, ApplyError, Barred};
 use crate::environment::diagnostic::Problems;
 use crate::environment::{LoadError, nearest};
 use crate::observe::ObserveError;
@@ -30,6 +30,8 @@ pub enum Failure {
     },
     /// Another run works on this environment.
     Locked(Box<LockError>),
+    /// Another run is at the host, or the host is not ours.
+    Barred(Box<Barred>),
     /// Protection, or data that would be lost. The reasons have been printed.
     Refused,
     /// A saved plan that would be another one now.
@@ -99,10 +101,12 @@ impl Failure {
         match self {
             Self::Problems(_) | Self::Input { .. } => BAD_INPUT,
             Self::Locked(_) => 4,
+            Self::Barred(barred) => barred.code(),
             Self::Refused | Self::Stale { .. } => 5,
             Self::Pending => 2,
-            Self::Apply(error) => match **error {
+            Self::Apply(error) => match &**error {
                 ApplyError::Interrupted { .. } => 130,
+                ApplyError::Step { why, .. } if let ActError::Barred(barred) = &**why => barred.code(),
                 ApplyError::Step { .. } | ApplyError::Keep(_) => 1,
             },
             Self::Exit(code) => *code,
@@ -118,6 +122,7 @@ impl Failure {
                 tell(problems.render(color(), width).trim_end());
             }
             Self::Input { what, hint } => message(what, None, hint.as_deref()),
+            Self::Barred(barred) => message(&barred.to_string(), None, Some(&barred.remedy())),
             Self::Locked(error) => message(&error.to_string(), error.source(), Some(&error.remedy())),
             Self::Stale { file, remedy, moved } => {
                 for line in moved {
@@ -203,6 +208,18 @@ impl From<LoadError> for Failure {
 impl From<ApplyError> for Failure {
     fn from(error: ApplyError) -> Self {
         Self::Apply(Box::new(error))
+    }
+}
+
+impl From<ActError> for Failure {
+    fn from(error: ActError) -> Self {
+        match error {
+            ActError::Barred(barred) => Self::Barred(Box::new(barred)),
+            other => {
+                let remedy = other.remedy();
+                Self::hinted(other, remedy)
+            }
+        }
     }
 }
 
