@@ -49,18 +49,19 @@ impl ProcessIdentity {
     }
 }
 
+/// `user@host`, for people.
+pub fn who() -> String {
+    let user = ["USER", "LOGNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
+    format!("{}@{}", user.as_deref().unwrap_or("unknown"), system::host())
+}
+
 /// Names this process among all runs of all computers, without spaces: `host:process:start`.
 pub fn run_name() -> String {
     let ProcessIdentity { host, pid, started, .. } = ProcessIdentity::current();
     let started: String = started.chars().filter(char::is_ascii_alphanumeric).collect();
     format!("{host}:{pid}:{started}")
-}
-
-/// Who runs this process, for people: `user@host`.
-pub fn who() -> String {
-    let named = |name: &&str| std::env::var(name).ok().filter(|user| !user.is_empty());
-    let user = ["USER", "LOGNAME"].iter().find_map(named);
-    format!("{}@{}", user.as_deref().unwrap_or("unknown"), system::host())
 }
 
 #[cfg(target_os = "linux")]
