@@ -7,6 +7,7 @@ mod error;
 pub mod event;
 mod health;
 mod host;
+mod lease;
 mod ledger;
 mod machine;
 mod stacks;
@@ -20,6 +21,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 pub use error::{ActError, ApplyError};
+pub use lease::{Barred, HostLease};
 pub use ledger::{Keep, KeepError, Ledger};
 pub use stop::{Stop, Stopping};
 pub use world::{Reach, RealWorld, Removal};

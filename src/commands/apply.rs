@@ -15,7 +15,7 @@ use super::shown::Shown;
 use super::stop::until_stopped;
 use super::terminal::confirm;
 use super::{Failure, costs, destroy, output};
-use crate::apply::{Keep as _, RealWorld, apply};
+use crate::apply::{HostLease, Keep as _, RealWorld, apply};
 use crate::cli;
 use crate::plan::{plan_with, settle};
 
@@ -63,6 +63,7 @@ async fn way(
 
     let caller = until_stopped(&stop, caller(&wanted.instance.spec, operator)).await?;
     let whose = owner(&state);
+    let mut lease = HostLease::new(&project.name, &state.lineage, "apply", args.locking.lock_wait)?;
     let work = async {
         // A saved plan was looked at and agreed to.
         let mut consent = args.yes || promise.is_some();
@@ -91,6 +92,7 @@ async fn way(
                 lock: &lock,
             };
             if plan.is_empty() {
+                lease.release(session.as_ref()).await;
                 hang_up(session).await;
                 if settle(&plan, &mut state, &observed, Timestamp::now()) {
                     keep.keep(&mut state)
@@ -122,7 +124,10 @@ async fn way(
                 caller: caller.as_ref(),
                 ipv6: observed.instance.as_ref().and_then(|instance| instance.ipv6),
                 session,
+                lease: &mut lease,
             };
+            let begun = async { Ok(world.begin(&plan, &waiting).await?) };
+            until_stopped(&stop, begun).await?; //                                            takes the host's lease
             let result = apply(
                 &plan,
                 &mut state,
@@ -132,7 +137,11 @@ async fn way(
                 &stop,
             )
             .await; // acts
-            hang_up(world.session.take()).await;
+            let session = world.session.take();
+            if result.is_err() || plan.look_again.is_none() {
+                lease.release(session.as_ref()).await;
+            }
+            hang_up(session).await;
             result?;
             output::record(&project, &mut state, &desired)?;
             keep.keep(&mut state)

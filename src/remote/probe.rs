@@ -33,6 +33,9 @@ pub struct Probe {
     /// What `cloud-init status --format json` says; null where there is no cloud-init.
     #[serde(default)]
     pub cloud_init: serde_json::Value,
+    /// The lineage that the host belongs to: that of whoever changed it first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// The digest of the converge script that completed.
     #[serde(default)]
     pub converged: Option<String>,

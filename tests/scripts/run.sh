@@ -91,7 +91,7 @@ if [ -w /run ]; then
   sh -s <"$HOST/probe.sh" >"$T/probe.json"
   python3 - "$T/probe.json" <<'END' || fail 'probe.sh prints no JSON object, or not all of its fields'
 import json, sys
-want = {"probe", "boot_id", "os", "hostname", "clock", "cloud_init", "converged", "converge_failed", "base", "host_key", "files",
+want = {"probe", "boot_id", "os", "hostname", "clock", "cloud_init", "owner", "converged", "converge_failed", "base", "host_key", "files",
         "releases", "containers", "images", "networks", "own_networks", "volumes", "listeners", "disk", "memory", "uptime_seconds"}
 got = json.load(open(sys.argv[1], encoding="utf-8"))
 sys.exit(set(got) != want and f"fields: {sorted(set(got) ^ want)}")
@@ -237,6 +237,58 @@ for delay in $(seq 1 12); do
   done
 done
 ok "activate converges after $kills kills"
+
+# --- the host's lease
+export PROVISION_RUN="$T/run" PROVISION_LASTING="$T/lasting"
+lease() { sh -s -- "$@" <"$HOST/lease.sh"; }
+# is WHAT ANSWER: the answer begins so.
+is() { case $2 in "$1"*) ;; *) fail "the lease answers $2 in place of $1" ;; esac; }
+ann='{"who":"ann@a"}' bob='{"who":"bob \u0027 \"b\""}'
+is '{"ours":false,"lease":null,"owner":null}' "$(lease show)"
+is '{"ours":true,"lease":{"token":"aa","seconds":60,"holder":{"who":"ann@a"}},"owner":"11"}' "$(lease take aa 60 11 "$ann")"
+is '{"ours":true,' "$(lease take aa 60 11 "$ann")"
+is '{"ours":false,"lease":{"token":"aa"' "$(lease take bb 60 11 "$bob")"
+is '{"ours":false,' "$(lease take bb 60 11 "$bob" cc)"
+is '{"ours":false,' "$(lease renew bb 60)"
+is '{"ours":false,' "$(lease release bb)"
+is '{"ours":false,' "$(lease break bb)"
+is '{"ours":true,"lease":{"token":"bb"' "$(lease take bb 60 11 "$bob" aa)"
+is '{"ours":false,"lease":{"token":"bb"' "$(lease renew aa 60)"
+is '{"ours":true,"lease":null' "$(lease break bb)"
+is '{"ours":false,"lease":null,"owner":"11"}' "$(lease take aa 60 22 "$ann")"
+is '{"ours":false,' "$(lease own 33 22)"
+is '{"ours":true,"lease":null,"owner":"22"}' "$(lease own 11 22)"
+is '{"ours":true,"lease":{"token":"aa"' "$(lease take aa 60 22 "$ann")"
+is '{"ours":true,"lease":null' "$(lease release aa)"
+# Its end is past by the host's own count, and until somebody takes it, it can be renewed.
+is '{"ours":true,' "$(lease take aa 1 22 "$ann")"; sleep 2.1
+is '{"ours":false,"lease":null' "$(lease show)"
+is '{"ours":true,"lease":{"token":"aa"' "$(lease renew aa 1)"; sleep 2.1
+is '{"ours":true,"lease":{"token":"bb"' "$(lease take bb 60 22 "$bob")"
+is '{"ours":false,' "$(lease renew aa 60)"
+# What a power cut left of it is nobody's.
+printf 'bb\n' >"$T/run/lease"
+is '{"ours":true,"lease":{"token":"aa"' "$(lease take aa 60 22 "$ann")"
+lease release aa >"$T/answer"
+for words in 'take AA 60 22 {}' 'take aa 1m 22 {}' 'take aa 60 x {}' 'take aa 60 22 holder' 'renew aa' 'steal aa' ''; do
+  rc=0
+  # shellcheck disable=SC2086 # words
+  lease $words 2>"$T/err" || rc=$?
+  [ "$rc" = 64 ] || fail "the lease took '$words': exit $rc"
+done
+# Two at once: one has it, also where both may displace a dead one.
+wins=0
+for round in $(seq 1 40); do
+  instead=''
+  if [ $((round % 2)) = 0 ]; then instead='dd'; lease take dd 60 22 "$ann" >"$T/answer"; fi
+  for who in aa bb cc; do lease take $who 60 22 "$ann" "$instead" >"$T/answer-$who" & done
+  wait
+  [ "$(cat "$T"/answer-?? | grep -c '"ours":true')" = 1 ] || { cat "$T"/answer-??; fail "round $round of the lease"; }
+  winner=$(lease show | sed 's/.*"token":"\(..\)".*/\1/')
+  grep -q '"ours":true' "$T/answer-$winner" || fail "round $round: the lease is not the winner's"
+  lease break "$winner" >"$T/answer"; wins=$((wins + 1))
+done
+ok "of three at once one has the lease, $wins times"
 
 # --- host key
 PROVISION_HOST_KEY=$T/hostkey; export PROVISION_HOST_KEY

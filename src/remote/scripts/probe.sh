@@ -232,6 +232,7 @@ BEGIN {
   print "{\"probe\":1,\"boot_id\":" text("/proc/sys/kernel/random/boot_id")
   print ",\"os\":{\"id\":" os_release("ID") ",\"version\":" os_release("VERSION_ID") ",\"arch\":" json(arch) ",\"kernel\":" text("/proc/sys/kernel/osrelease") "}"
   print ",\"hostname\":" text("/proc/sys/kernel/hostname") ",\"clock\":" clock ",\"cloud_init\":" raw(T "/cloud_init")
+  print ",\"owner\":" text("/var/lib/provision/owner")
   print ",\"converged\":" text("/var/lib/provision/converged") ",\"converge_failed\":" text("/var/lib/provision/converge/failed")
   print ",\"base\":{\"sshd\":" digest("/etc/ssh/sshd_config.d/00-provision.conf") ",\"daemon_json\":" digest("/etc/docker/daemon.json")
   print ",\"firewall_script\":" digest("/usr/local/lib/provision/firewall") ",\"firewall_live\":" firewall() ",\"docker\":" daemon
