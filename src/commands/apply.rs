@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use super::caller::{admitted, caller};
 use super::clouds::provider;
 use super::keyring::Keyring;
+use super::life::over;
 use super::locked::{Keeper, lock};
 use super::project::{Project, desired, hang_up, look, owner};
 use super::shown::{Shown, waiting};
@@ -24,6 +25,7 @@ pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Apply) 
     let lock = lock(&project.store, "apply", &args.locking).await?; //                    writes the lock
     let _heartbeat = lock.heartbeat();
     let mut state = project.state()?; //                                                  reads
+    let ended = over(&mut state, jiff::Timestamp::now()); //                              pure
     let keyring = Keyring::open(&project.store, &state, &sources)?; //                    reads, makes keys in memory
     let provider = provider(&sources.environment, &state).await?;
     let shown = Shown::new(args.json);
@@ -44,6 +46,7 @@ pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Apply) 
             let (observed, session) = until_stopped(&stop, looked).await?;
             let mut plan = plan(&desired, &state, &observed, allowed); //                     pure
             if !again {
+                plan.notes.extend(ended.iter().cloned().chain(project.origin.notes()));
                 costs::tell_of(&mut plan, &provider).await; //                                reads the price list
             }
             if !(args.json || again && plan.is_empty()) {
@@ -54,6 +57,14 @@ pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Apply) 
             }
             if plan.is_empty() {
                 hang_up(session).await;
+                if project.origin.record(&mut state, &sources) {
+                    let mut keep = Keeper {
+                        store: project.store.clone(),
+                        lock: &lock,
+                    };
+                    keep.keep(&mut state)
+                        .map_err(|why| Failure::from(crate::apply::ApplyError::Keep(why)))?;
+                }
                 break;
             }
             if !consent {
@@ -66,6 +77,8 @@ pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Apply) 
                 store: project.store.clone(),
                 lock: &lock,
             };
+            project.origin.record(&mut state, &sources);
+            state.begin_life(desired.instance.spec.ttl_seconds, jiff::Timestamp::now());
             keep.keep(&mut state)
                 .map_err(|why| Failure::from(crate::apply::ApplyError::Keep(why)))?;
             let identity = keyring.save()?; //                                                writes the bundle

@@ -145,7 +145,7 @@ fn write_down(state: &mut State, provider: &Provider, seen: Sight) {
 /// The environment's file. One that is gone protects nothing; one that cannot be read protects all until somebody mends it or
 /// takes it away.
 pub fn written(project: &Project) -> Result<Option<Environment>, Failure> {
-    let name = format!("{FOLDER}/{}.toml", project.name);
+    let name = format!("{FOLDER}/{}.toml", project.origin.file);
     let path = project.root.join(&name);
     if !path.exists() {
         return Ok(None);

@@ -5,12 +5,15 @@ mod caller;
 mod clouds;
 mod costs;
 mod destroy;
+mod extend;
 mod failure;
 mod files;
 mod gc;
 mod init;
 mod keyring;
+mod life;
 mod locked;
+mod origin;
 mod output;
 mod plan;
 mod project;
@@ -47,6 +50,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Output(args) => output::run(directory, args),
         Command::Ssh(args) => Box::pin(ssh::run(directory, operator, args)).await,
         Command::Destroy(args) => Box::pin(destroy::run(directory, args)).await,
+        Command::Extend(args) => Box::pin(extend::run(directory, operator, args)).await,
         Command::State(args) => match &args.command {
             cli::StateCommand::Rebuild(args) => Box::pin(state::rebuild(directory, args)).await,
             cli::StateCommand::Import(args) => Box::pin(state::import(directory, args)).await,

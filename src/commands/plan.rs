@@ -9,6 +9,7 @@ use super::caller::{admitted, caller};
 use super::clouds::provider;
 use super::costs;
 use super::keyring::Keyring;
+use super::life::over;
 use super::project::{Project, desired, hang_up, look, owner};
 use super::shown::waiting;
 use super::stop::{stop_on_signal, until_stopped};
@@ -20,7 +21,8 @@ use crate::plan::{Allowed, plan, render_plan};
 pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Plan) -> Result<(), Failure> {
     let project = Project::find(directory, &args.environment)?;
     let sources = project.sources()?;
-    let state = project.state()?;
+    let mut state = project.state()?;
+    let ended = over(&mut state, jiff::Timestamp::now());
     let keyring = Keyring::open(&project.store, &state, &sources)?;
     let desired = desired(&sources, &keyring, &state)?;
     let provider = provider(&sources.environment, &state).await?.lean();
@@ -33,6 +35,7 @@ pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Plan) -
     };
     let observed = admitted(&provider, &owner(&state), caller.as_ref(), work).await?;
     let mut plan = plan(&desired, &state, &observed, Allowed::default());
+    plan.notes.extend(ended.into_iter().chain(project.origin.notes()));
     costs::tell_of(&mut plan, &provider).await;
     let color = std::io::IsTerminal::is_terminal(&std::io::stdout()) && super::terminal::color();
     print(&render_plan(&plan, color))?;

@@ -15,6 +15,7 @@ pub mod model;
 pub mod schema;
 pub mod stack;
 pub mod template;
+mod vars;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ use diagnostic::{Problem, Problems, Source};
 use image::ImageArchive;
 use model::Environment;
 use stack::{StackSource, load_stack};
+pub use vars::UnknownVar;
 
 use crate::names::{EnvironmentName, StackName};
 

@@ -4,6 +4,7 @@
 mod destroy;
 mod display;
 mod host;
+mod life;
 mod machine;
 mod model;
 mod stacks;
@@ -13,6 +14,7 @@ mod tests;
 pub use destroy::plan_destroy;
 pub use display::render_plan;
 pub use host::base_digests;
+pub use life::{end_attributes, end_is_set, plan_end};
 pub use model::{Action, Change, Difference, Origin, Plan, Release, Step};
 pub use stacks::{RELEASE, STACKS, attributes, job_fact, once_fact};
 

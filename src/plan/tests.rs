@@ -3,6 +3,7 @@
 
 mod host;
 mod interrupted;
+mod life;
 mod machine;
 mod parts;
 mod stacks;

@@ -33,6 +33,9 @@ impl Script {
     /// Replaces the host key of the first boot: `prepare|activate|drop`.
     pub const ROTATE_HOST_KEY: Self = Self::new("rotate-host-key", include_str!("scripts/rotate-host-key.sh"));
 
+    /// Sets when the machine turns itself off: `SECONDS_SINCE_1970|never`. Prints its clock.
+    pub const TTL: Self = Self::new("ttl", include_str!("scripts/ttl.sh"));
+
     /// Names a text.
     pub const fn new(name: &'static str, text: &'static str) -> Self {
         Self { name, text }

@@ -203,6 +203,7 @@ pub fn owner(byte: u8) -> Owner {
         environment: "demo".parse().unwrap(),
         lineage: Lineage::from_bytes([byte; 16]),
         ids: BTreeMap::new(),
+        expires: None,
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_ec2::types::{Address as Described, KeyPairInfo, SecurityGroup, Tag, Volume};
-use futures_util::future::{try_join3, try_join5};
+use futures_util::future::{try_join4, try_join5};
 
 use super::instance::{self, Beside};
 use super::tags::{self, Tags};
@@ -100,7 +100,7 @@ pub async fn observe(aws: &Aws, owner: &Owner) -> Result<Sight, ProviderError> {
     };
     let root = instance::root_volume(machine);
     let known = volumes.into_iter().find(|volume| volume.volume_id() == root);
-    let (root, credits, news) = try_join3(
+    let (root, credits, poweroff, news) = try_join4(
         async {
             match known {
                 Some(known) => Ok(Some(known)),
@@ -108,6 +108,7 @@ pub async fn observe(aws: &Aws, owner: &Owner) -> Result<Sight, ProviderError> {
             }
         },
         instance::credits_of(aws, machine),
+        instance::poweroff_of(aws, owner, machine),
         news(aws, machine),
     )
     .await?;
@@ -115,6 +116,7 @@ pub async fn observe(aws: &Aws, owner: &Owner) -> Result<Sight, ProviderError> {
     let beside = Beside {
         root,
         credits,
+        poweroff,
         address: on_it.and_then(|fixed| fixed.public_ip()?.parse().ok()),
     };
     Ok(Sight {
