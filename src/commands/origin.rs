@@ -43,7 +43,10 @@ impl Origin {
     /// # Errors
     /// When the two contradict each other: another file's machine must not become of it by a slip.
     pub fn find(root: &Path, typed: &cli::Name, state: Option<&State>) -> Result<Self, Failure> {
-        let cli::Name { name, own, vars } = typed;
+        let cli::Name {
+            name,
+            own: cli::Own { name: own, vars },
+        } = typed;
         let is_there = |file: &EnvironmentName| root.join(FOLDER).join(format!("{file}.toml")).is_file();
         let recorded = state.map(Recorded::of).unwrap_or_default();
         let file = match own {
@@ -147,6 +150,12 @@ impl Origin {
                 None => format!("vars.{name} is `{value}`, as given"),
             });
         file.into_iter().chain(vars).collect()
+    }
+
+    /// It, as a saved plan keeps it.
+    pub fn of_plan(&self) -> crate::planfile::Origin {
+        let file = Some(&self.file).filter(|file| **file != self.name);
+        (file.cloned(), self.vars.clone())
     }
 
     /// Records it, before anything is made from it. Tells whether that is news.

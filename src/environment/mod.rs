@@ -99,7 +99,10 @@ impl LoadError {
                     true => String::new(),
                     false => format!("there are: {}. ", known.join(", ")),
                 };
-                Some(format!("{near}{list}A new one is written by `provision init {name}`"))
+                Some(format!(
+                    "{near}{list}A new one is written by `provision init {name}`; \
+                     one of a file that serves many is `FILE --name {name}` until it is applied"
+                ))
             }
             Self::Unlistable { .. } | Self::Problems(_) => None,
         }

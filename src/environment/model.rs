@@ -61,7 +61,7 @@ pub struct Environment {
     /// The Docker network that every stack shares.
     #[serde(default = "default_network")]
     pub network: Text,
-    /// How long the environment shall live, such as `8h` or `3d`: everything is tagged with its end.
+    /// How long the environment shall live, such as `8h` or `3d`: then the machine takes itself down.
     pub ttl: Option<Spanned<String>>,
     /// The machine: exactly one of the tables `[machine.aws]`, `[machine.local]`; the table names the provider.
     pub machine: Spanned<Machine>,

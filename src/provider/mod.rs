@@ -109,7 +109,7 @@ pub struct Part {
     pub facts: BTreeMap<String, String>,
 }
 
-/// The attribute that tells with which end a machine is marked, or `none`; told of owners that have one.
+/// The attribute that tells with which end a machine is marked; `none` where it should be.
 pub const EXPIRES: &str = "expires";
 
 /// The attribute that tells what becomes of a machine that turns itself off; told where that can be chosen, of owners that

@@ -208,8 +208,9 @@ fn attributes(owner: &Owner, machine: &Described, beside: &Beside) -> Attributes
     tell("ipv6", tags.get(tags::IPV6).map(|_| has_ipv6.to_owned()));
     tell("cpu_credits", beside.credits.clone());
     tell("ttl", tags.get(tags::TTL).map(str::to_owned));
-    let expires = tags.get(tags::EXPIRES).unwrap_or("none");
-    tell(EXPIRES, owner.expires.map(|_| expires.to_owned()));
+    // That it is missing is told where it should be there.
+    let missing = owner.expires.map(|_| "none");
+    tell(EXPIRES, tags.get(tags::EXPIRES).or(missing).map(str::to_owned));
     tell(POWEROFF, beside.poweroff.clone());
     tell("tags", tags.shown(owner));
     if let Some(root) = &beside.root {
