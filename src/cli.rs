@@ -31,6 +31,7 @@ The first day:
 Every day:
   status      Show machine, services, routes, certificates, disk and memory
   output      Print what an apply recorded: address, URL, CA certificate
+  history     Show who applied what and when, and where the time went
   ssh         Log in, or run one command there
   extend      Give an environment that has an end more time
 
@@ -42,7 +43,7 @@ The last day:
   destroy     Take everything back, and prove it
 
 For editors and shells:
-  schema      Print the JSON Schema of the environment file
+  schema      Print the JSON Schema of the environment file, or of the lines of --json
   completions Print completions for a shell";
 
 /// From an environment file to a running, TLS-served, private-by-default system on one machine, and back.
@@ -92,6 +93,8 @@ pub enum Command {
     Status(Status),
     /// Print what an apply recorded: address, URL, CA certificate.
     Output(Output),
+    /// Show who applied what and when, and where the time went.
+    History(History),
     /// Log in, or run one command there.
     Ssh(Ssh),
     /// Give an environment that has an end (`ttl`) more time.
@@ -102,8 +105,8 @@ pub enum Command {
     State(State),
     /// Find what bears our tags and is expired or has no state here, and destroy what is expired.
     Gc(Gc),
-    /// Print the JSON Schema of the environment file.
-    Schema,
+    /// Print the JSON Schema of the environment file, or of the lines of `--json`.
+    Schema(Schema),
     /// Print completions for a shell.
     Completions(Completions),
 }
@@ -130,6 +133,11 @@ pub struct Own {
 }
 
 impl Name {
+    /// The environment, by its own name.
+    pub fn environment(&self) -> &EnvironmentName {
+        self.own.name.as_ref().unwrap_or(&self.name)
+    }
+
     /// The environment of this very name.
     pub fn of(name: EnvironmentName) -> Self {
         Self {
@@ -215,7 +223,7 @@ pub struct Plan {
     /// How to print it.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
-    /// Print the document that --out saves, in one line.
+    /// One JSON object a line; the last one is the summary.
     #[arg(long, conflicts_with = "format")]
     pub json: bool,
 }
@@ -283,7 +291,7 @@ pub struct Apply {
     /// Allow replacing a machine whose data lives on its root disk.
     #[arg(long)]
     pub allow_data_loss: bool,
-    /// One JSON object a line on standard error, in place of progress for people.
+    /// One JSON object a line on standard output, in place of progress for people; the last one is the summary.
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
@@ -316,6 +324,22 @@ pub struct Output {
     /// Print the value without a line end.
     #[arg(long, requires = "key")]
     pub raw: bool,
+}
+
+/// `history`
+#[derive(Debug, Args)]
+pub struct History {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub environment: Name,
+    /// One run, by its number; a list of all without.
+    pub number: Option<u64>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Draw the steps of a run over time, the newest without a number, and write the picture here.
+    #[arg(long, value_name = "FILE.svg", conflicts_with = "json")]
+    pub timeline: Option<PathBuf>,
 }
 
 /// `ssh`
@@ -355,7 +379,7 @@ pub struct Destroy {
     /// Keep the data volume; the next apply of the same name does not take it back by itself.
     #[arg(long)]
     pub keep_volume: bool,
-    /// One JSON object a line on standard error, in place of progress for people.
+    /// One JSON object a line on standard output, in place of progress for people; the last one is the summary.
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
@@ -430,6 +454,23 @@ pub struct Gc {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `schema`
+#[derive(Debug, Args)]
+pub struct Schema {
+    /// Of what.
+    #[arg(value_enum, default_value_t = SchemaOf::Environment)]
+    pub of: SchemaOf,
+}
+
+/// What there are schemas of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    /// `environments/NAME.toml`.
+    Environment,
+    /// One line of `plan`, `apply` and `destroy` with `--json`.
+    Events,
 }
 
 /// `completions`

@@ -13,8 +13,8 @@ use super::life::away;
 use super::locked::{Keeper, lock};
 use super::output::EXPIRES;
 use super::project::{Project, desired, hang_up, look, owner};
-use super::shown::{Shown, waiting};
-use super::stop::{stop_on_signal, until_stopped};
+use super::shown::Shown;
+use super::stop::until_stopped;
 use super::terminal::tell;
 use crate::apply::{ApplyError, Keep as _, RealWorld, apply};
 use crate::cli;
@@ -26,9 +26,16 @@ use crate::state::{Life, State};
 
 /// Adds time to what is left, records it, and brings it about: at the provider and as the timer on the host.
 pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Extend) -> Result<(), Failure> {
+    let shown = Shown::begin("extend", Some(args.environment.environment()), false);
+    let ended = Box::pin(way(directory, operator, args, &shown)).await;
+    shown.end(ended)
+}
+
+async fn way(directory: &Path, operator: Option<&IpNet>, args: &cli::Extend, shown: &Shown) -> Result<(), Failure> {
+    let stop = shown.stopping();
     let project = Project::find(directory, &args.environment)?;
     let sources = project.sources()?;
-    let lock = lock(&project.store, "extend", &args.locking).await?;
+    let lock = until_stopped(&stop, lock(&project.store, "extend", &args.locking)).await?;
     let _heartbeat = lock.heartbeat();
     let mut state = project.state()?;
     let now = Timestamp::now();
@@ -38,13 +45,13 @@ pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Extend)
     let spec = &desired.instance.spec;
     let provider = provider(&sources.environment, &state).await?.lean();
     let caller = caller(spec, operator).await?;
-    let stop = stop_on_signal();
     let mut keep = Keeper {
         store: project.store.clone(),
         lock: &lock,
     };
     let whose = owner(&state);
     let work = async {
+        let waiting = |note| shown.note(note);
         let looked = look(&provider, &state, &desired, caller.as_ref(), &keyring, &waiting);
         let (observed, session) = until_stopped(&stop, looked).await?;
         let power = observed.instance.as_ref().map(|instance| instance.power);
@@ -67,6 +74,7 @@ pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Extend)
             });
         }
         state.life = Some(life);
+        shown.keep(&project.store);
         let unkept = |why| Failure::from(ApplyError::Keep(why));
         keep.keep(&mut state).map_err(unkept)?;
         let identity = keyring.save()?;
@@ -84,7 +92,6 @@ pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Extend)
             ipv6: None,
             session,
         };
-        let shown = Shown::new(false);
         let plan = plan_end(&state, spec, life);
         let result = apply(
             &plan,

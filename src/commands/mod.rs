@@ -9,7 +9,9 @@ mod extend;
 mod failure;
 mod files;
 mod gc;
+mod history;
 mod init;
+mod kept;
 mod keyring;
 mod life;
 mod locked;
@@ -25,7 +27,9 @@ mod state;
 mod stats;
 mod status;
 mod stop;
+mod tally;
 mod terminal;
+mod told;
 
 pub use failure::{BAD_INPUT, Failure};
 
@@ -58,6 +62,7 @@ async fn command(cli: Cli) -> Result<(), Failure> {
         Command::Apply(args) => Box::pin(apply::run(directory, operator, args)).await,
         Command::Status(args) => Box::pin(status::run(directory, operator, args)).await,
         Command::Output(args) => output::run(directory, args),
+        Command::History(args) => history::run(directory, args),
         Command::Ssh(args) => Box::pin(ssh::run(directory, operator, args)).await,
         Command::Destroy(args) => Box::pin(destroy::run(directory, args)).await,
         Command::Extend(args) => Box::pin(extend::run(directory, operator, args)).await,
@@ -66,7 +71,10 @@ async fn command(cli: Cli) -> Result<(), Failure> {
             cli::StateCommand::Import(args) => Box::pin(state::import(directory, args)).await,
         },
         Command::Gc(args) => Box::pin(gc::run(directory, args)).await,
-        Command::Schema => print(&format!("{:#}\n", schema())),
+        Command::Schema(args) => print(&match args.of {
+            cli::SchemaOf::Environment => format!("{:#}\n", schema()),
+            cli::SchemaOf::Events => format!("{:#}\n", crate::progress::stream::schema()),
+        }),
         Command::Completions(args) => {
             let mut text = Vec::new();
             clap_complete::generate(args.shell, &mut Cli::command(), "provision", &mut text);

@@ -37,7 +37,7 @@ impl Project {
         let start = std::path::absolute(directory)
             .map_err(|why| Failure::other(format!("failed to find {}", directory.display()), why))?;
         let root = find_root(&start)?;
-        let name = environment.own.name.as_ref().unwrap_or(&environment.name);
+        let name = environment.environment();
         let store = LocalStore::new(&root, name);
         // A state that cannot be read is told by who needs it.
         let state = store.load().ok().flatten();
