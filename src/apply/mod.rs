@@ -9,6 +9,7 @@ mod health;
 mod host;
 mod lease;
 mod ledger;
+mod life;
 mod machine;
 mod stacks;
 mod stop;
@@ -280,6 +281,8 @@ fn title(step: &Step) -> String {
     match (&step.action, &step.change) {
         (Action::StartInstance, _) => "start",
         (Action::RotateHostKey, _) => "first contact, new host key",
+        (Action::SetEnd { .. }, Change::Delete { .. }) => "no end",
+        (Action::SetEnd { .. }, _) => "set its end",
         (Action::Converge { .. }, Change::Create { .. }) => "first boot",
         (Action::Converge { .. }, _) => "converge",
         (Action::Deploy(_), Change::Create { .. }) => "deploy",

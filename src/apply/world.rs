@@ -115,13 +115,13 @@ impl RealWorld<'_> {
             Action::EnsurePart { spec } => self.ensure_part(&step.address, spec, say).await,
             Action::RemovePart => self.remove_part(&step.address, say).await,
             Action::RotateHostKey => self.rotate_host_key(say).await,
+            Action::SetEnd { spec } => self.set_end(ledger.state().life, spec, say).await,
             Action::Converge { script, unless_done } => self.converge(script, *unless_done, say).await,
             Action::Deploy(release) => self.deploy(release, ledger, say).await,
             Action::RemoveStack { stack, volumes } => self.remove_stack(stack, *volumes, say).await,
             Action::KeepPart | Action::Forget | Action::GoesWithMachine => Ok(Outcome::default()),
         }
     }
-
 
     /// The open connection, or a new one to a host whose key is pinned.
     pub(super) async fn session(&mut self, say: Say<'_>) -> Result<&Session, ActError> {

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::caller::{admitted, caller};
 use super::clouds::provider;
 use super::keyring::Keyring;
+use super::life::over;
 use super::locked::{Keeper, lock};
 use super::project::{Project, desired, hang_up, look, owner};
 use super::saved::Order;
@@ -22,7 +23,7 @@ use crate::plan::{plan_with, settle};
 /// Applies, and tells how it ended.
 pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Apply) -> Result<(), Failure> {
     let order = Order::of(args); //                                                       reads a saved plan
-    let name = order.as_ref().ok().map(|order| &order.environment.name);
+    let name = order.as_ref().ok().map(|order| order.environment.environment());
     let shown = Shown::begin("apply", name, args.json);
     let ended = match order {
         Ok(order) => Box::pin(way(directory, operator, args, order, &shown)).await,
@@ -53,6 +54,7 @@ async fn way(
     let lock = until_stopped(&stop, lock(&project.store, "apply", &args.locking)).await?; // writes the lock
     let _heartbeat = lock.heartbeat();
     let mut state = project.state()?; //                                                  reads
+    let ended = over(&mut state, jiff::Timestamp::now()); //                              pure
     if let Some(promise) = &promise {
         state = promise.begin(state);
     }
@@ -76,6 +78,7 @@ async fn way(
             let (observed, session) = until_stopped(&stop, looked).await?;
             let mut plan = plan_with(&desired, &state, &observed, &options); //               pure
             if !again {
+                plan.notes.extend(ended.iter().cloned().chain(project.origin.notes()));
                 if let Some(promise) = &promise {
                     promise.holds(&sources, &keyring, &state, &observed, &options)?; //       pure
                 }
@@ -94,7 +97,8 @@ async fn way(
             if plan.is_empty() {
                 lease.release(session.as_ref()).await;
                 hang_up(session).await;
-                if settle(&plan, &mut state, &observed, Timestamp::now()) {
+                let settled = settle(&plan, &mut state, &observed, Timestamp::now());
+                if project.origin.record(&mut state, &sources) | settled {
                     keep.keep(&mut state)
                         .map_err(|why| Failure::from(crate::apply::ApplyError::Keep(why)))?;
                 }
@@ -108,6 +112,8 @@ async fn way(
             shown.keep(&project); //                                                          writes the history
 
             settle(&plan, &mut state, &observed, Timestamp::now()); //                    pure: what no step changes back
+            project.origin.record(&mut state, &sources);
+            state.begin_life(desired.instance.spec.ttl_seconds, Timestamp::now());
             keep.keep(&mut state)
                 .map_err(|why| Failure::from(crate::apply::ApplyError::Keep(why)))?;
             let identity = keyring.save()?; //                                                writes the bundle

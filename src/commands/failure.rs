@@ -132,12 +132,14 @@ impl Failure {
         match self {
             Self::Problems(_) | Self::Input { .. } => Outcome::BadInput,
             Self::Locked(_) => Outcome::Locked,
+            Self::Barred(barred) => outcome_of(barred),
             Self::Refused => Outcome::Refused,
             Self::Stale { .. } => Outcome::Stale,
             Self::Pending => Outcome::Pending,
             Self::Declined => Outcome::Declined,
             Self::Apply(error) => match **error {
                 ApplyError::Interrupted { by, .. } if by.at_once() => Outcome::Interrupted,
+                ApplyError::Step { ref why, .. } if let ActError::Barred(barred) = &**why => outcome_of(barred),
                 _ => Outcome::Failed,
             },
             Self::Exit(_) | Self::Other { .. } => Outcome::Failed,
@@ -318,5 +320,14 @@ impl From<Unknown> for Failure {
             what: error.to_string(),
             hint: Some(hint),
         }
+    }
+}
+
+/// A host that may not be changed is locked, refused or lost.
+fn outcome_of(barred: &Barred) -> Outcome {
+    match barred {
+        Barred::Held { .. } => Outcome::Locked,
+        Barred::NotOurs { .. } => Outcome::Refused,
+        Barred::Lost { .. } => Outcome::Failed,
     }
 }

@@ -79,7 +79,7 @@ async fn accepted(
     shown: &Shown,
 ) -> Result<(), Failure> {
     let stop = shown.stopping();
-    let project = Project::find(directory, &cli::Name { name: name.clone() })?;
+    let project = Project::find(directory, &cli::Name::of(name.clone()))?;
     let sources = project.sources()?;
     let lock = until_stopped(&stop, lock(&project.store, "apply --refresh-only", &args.locking)).await?;
     let _heartbeat = lock.heartbeat();

@@ -170,7 +170,7 @@ impl Shown {
             Err(failure) => (failure.outcome(), failure.code(), failure.explain()),
         };
         let (line, refused) = self.with(|state| (state.tally.line(), state.tally.refused()));
-        if outcome == Outcome::Refused {
+        if outcome == Outcome::Refused && error.is_none() {
             error = Some(refused);
         }
         self.close(outcome, error.clone());

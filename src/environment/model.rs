@@ -61,7 +61,7 @@ pub struct Environment {
     /// The Docker network that every stack shares.
     #[serde(default = "default_network")]
     pub network: Text,
-    /// How long the environment shall live, such as `8h` or `3d`: everything is tagged with its end.
+    /// How long the environment shall live, such as `8h` or `3d`: then the machine takes itself down.
     pub ttl: Option<Spanned<String>>,
     /// The machine: exactly one of the tables `[machine.aws]`, `[machine.local]`; the table names the provider.
     pub machine: Spanned<Machine>,
@@ -74,9 +74,9 @@ pub struct Environment {
     pub dns: Option<Dns>,
     /// Certificates.
     pub tls: Option<Tls>,
-    /// Values for `{{vars.NAME}}`.
+    /// Values for `{{vars.NAME}}`; `--var NAME=VALUE` gives another one.
     #[serde(default)]
-    pub vars: BTreeMap<String, Text>,
+    pub vars: BTreeMap<String, Spanned<Var>>,
     /// Secrets for `{{secrets.NAME}}` and for the stacks that ask for them.
     #[serde(default)]
     pub secrets: BTreeMap<String, Spanned<SecretSource>>,
@@ -330,6 +330,24 @@ pub struct Stack {
     /// Parameters that the stack's `stack.toml` declares.
     #[serde(flatten)]
     pub parameters: BTreeMap<String, Parameter>,
+}
+
+/// The value of a var.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Var {
+    /// The value, unless another is given.
+    Value(String),
+    /// None: it must be given.
+    Needed(NeededVar),
+}
+
+/// A var that has no value of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NeededVar {
+    /// What it is for, told to who forgets `--var`.
+    pub needed: String,
 }
 
 /// The value of a stack's parameter.

@@ -50,6 +50,8 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, host: Host, p
         });
     }
 
+    super::life::plan(desired, state, observed, host, plan);
+
     let digest = desired.base.digest();
     let mut attributes = BTreeMap::from([("script".to_owned(), digest.to_string())]);
     if let Some(gib) = desired.instance.spec.volume_gib {

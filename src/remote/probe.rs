@@ -42,6 +42,9 @@ pub struct Probe {
     /// Why the last converge failed.
     #[serde(default)]
     pub converge_failed: Option<String>,
+    /// When it turns itself off, in seconds since 1970; none when no timer runs.
+    #[serde(default)]
+    pub expires: Option<i64>,
     /// What the converge script is responsible for.
     #[serde(default, deserialize_with = "or_default")]
     pub base: Base,

@@ -37,6 +37,9 @@ impl Script {
     /// Who may change the host now, and whose it is: `VERB ARGUMENT…`; read by [`super::lease::Answer`].
     pub const LEASE: Self = Self::new("lease", include_str!("scripts/lease.sh"));
 
+    /// Sets when the machine turns itself off: `SECONDS_SINCE_1970|never`. Prints its clock.
+    pub const TTL: Self = Self::new("ttl", include_str!("scripts/ttl.sh"));
+
     /// Names a text.
     pub const fn new(name: &'static str, text: &'static str) -> Self {
         Self { name, text }

@@ -106,8 +106,9 @@ async fn a_dead_holder_keeps_nobody_out_for_long() {
     // One of another computer, killed with its connection: when its lease has run out.
     let begun = Instant::now();
     assert!(elsewhere(&there, "bb", 4, json!({"host": "ci"})).await.ours);
-    let killed = std::process::Command::new("kill").args(["-9", &there.process().unwrap().to_string()]);
-    assert!({ killed }.status().unwrap().success());
+    let pid = there.process().unwrap().to_string();
+    let mut kill = std::process::Command::new("kill");
+    assert!(kill.args(["-9", &pid]).status().unwrap().success());
     let mut ann = now("apply");
     assert_eq!(barred(ann.hold(&here, &silent).await).code(), 4);
     let mut ann = lease("apply", Duration::from_secs(60));
