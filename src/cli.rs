@@ -8,6 +8,10 @@ use ipnet::IpNet;
 
 use crate::names::{Address, EnvironmentName, Lineage};
 
+mod secrets;
+
+pub use secrets::{Secrets, SecretsCommand, SecretsEdit, SecretsGet, SecretsList, SecretsRotate, SecretsSet};
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done, or nothing to change
@@ -30,6 +34,7 @@ Every day:
   status      Show machine, services, routes, certificates, disk and memory
   output      Print what an apply recorded: address, URL, CA certificate
   ssh         Log in, or run one command there
+  secrets     List, set, read, rotate and edit secrets
 
 When something is lost or forgotten:
   state       Rebuild a lost state from what there is, or take a resource over
@@ -89,6 +94,8 @@ pub enum Command {
     Output(Output),
     /// Log in, or run one command there.
     Ssh(Ssh),
+    /// List, set, read, rotate and edit secrets.
+    Secrets(Secrets),
     /// Take everything back, and prove it.
     Destroy(Destroy),
     /// Rebuild a lost state from what there is, or take a resource over.

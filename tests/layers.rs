@@ -34,7 +34,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
     (
         "apply",
         &[
-            "plan", "desired", "state", "provider", "remote", "render", "observe", "names", "note",
+            "plan", "desired", "state", "provider", "remote", "render", "observe", "names", "note", "secret",
         ],
     ),
     ("progress", &["apply::event", "names"]),

@@ -24,7 +24,7 @@ pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Apply) 
     let lock = lock(&project.store, "apply", &args.locking).await?; //                    writes the lock
     let _heartbeat = lock.heartbeat();
     let mut state = project.state()?; //                                                  reads
-    let keyring = Keyring::open(&project.store, &state, &sources)?; //                    reads, makes keys in memory
+    let keyring = Keyring::open(&project.store, &state, &sources).await?; //              reads, makes keys in memory
     let provider = provider(&sources.environment, &state).await?;
     let shown = Shown::new(args.json);
     let stop = stop_on_signal();
@@ -104,6 +104,7 @@ pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Apply) 
         Ok(())
     };
     admitted(&provider, &whose, caller.as_ref(), work).await?;
+    keyring.brought_out()?; //                                                            writes the bundle
     lock.release()?;
     output::show(&state, args.json)
 }

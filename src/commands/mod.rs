@@ -14,6 +14,7 @@ mod locked;
 mod output;
 mod plan;
 mod project;
+mod secrets;
 mod shown;
 mod ssh;
 mod state;
@@ -46,6 +47,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Status(args) => Box::pin(status::run(directory, operator, args)).await,
         Command::Output(args) => output::run(directory, args),
         Command::Ssh(args) => Box::pin(ssh::run(directory, operator, args)).await,
+        Command::Secrets(args) => Box::pin(secrets::run(directory, args)).await,
         Command::Destroy(args) => Box::pin(destroy::run(directory, args)).await,
         Command::State(args) => match &args.command {
             cli::StateCommand::Rebuild(args) => Box::pin(state::rebuild(directory, args)).await,

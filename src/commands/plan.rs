@@ -21,7 +21,7 @@ pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Plan) -
     let project = Project::find(directory, &args.environment)?;
     let sources = project.sources()?;
     let state = project.state()?;
-    let keyring = Keyring::open(&project.store, &state, &sources)?;
+    let keyring = Keyring::open(&project.store, &state, &sources).await?;
     let desired = desired(&sources, &keyring, &state)?;
     let provider = provider(&sources.environment, &state).await?.lean();
     let caller = caller(&desired.instance.spec, operator).await?;

@@ -30,8 +30,7 @@ impl Context {
             .iter()
             .map(|(name, text)| (name.clone(), json!(text.get())))
             .collect();
-        let secrets: Map<String, Value> = super::secrets::sources(sources)
-            .into_keys()
+        let secrets: Map<String, Value> = super::secrets::names(&super::secrets::sources(sources))
             .filter(|name| !name.contains('.'))
             .map(|name| (name.clone(), json!(Mark::Secret(name).text())))
             .collect();

@@ -58,6 +58,7 @@ pub fn edge(
     )]);
     Some(DesiredEdge {
         stack: DesiredStack {
+            secrets: BTreeMap::new(),
             name,
             files: BTreeMap::from([
                 ("compose.yaml".to_owned(), text(Rendered::new(COMPOSE))),

@@ -6,6 +6,7 @@ mod display;
 mod host;
 mod machine;
 mod model;
+mod secrets;
 mod stacks;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ pub use destroy::plan_destroy;
 pub use display::render_plan;
 pub use host::base_digests;
 pub use model::{Action, Change, Difference, Origin, Plan, Release, Step};
+pub use secrets::restarts;
 pub use stacks::{RELEASE, STACKS, attributes, job_fact, once_fact};
 
 use crate::desired::Desired;

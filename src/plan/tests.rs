@@ -5,6 +5,7 @@ mod host;
 mod interrupted;
 mod machine;
 mod parts;
+mod secrets;
 mod stacks;
 
 use crate::fixture::{Lab, Run};

@@ -16,6 +16,7 @@ mod operator;
 mod own;
 mod rules;
 mod tags;
+pub mod vault;
 mod volume;
 mod wait;
 
