@@ -1,12 +1,13 @@
 //! What can be typed. Types only.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 
-use crate::names::{Address, EnvironmentName, Lineage};
+use crate::names::{Address, EnvironmentName, Lineage, NameError};
 
 mod secrets;
 
@@ -19,7 +20,7 @@ Exit codes:
   2    changes pending (plan --detailed-exitcode)
   3    bad input
   4    locked by another run
-  5    refused: protection, or data would be lost
+  5    refused: protection, data would be lost, or a saved plan that is stale
   130  interrupted";
 
 const BY_DAY: &str = "\
@@ -28,7 +29,8 @@ The first day:
   validate    Check everything that was written, without network or machine
   render      Write what would go to the machine into a folder
   plan        Show what would be done
-  apply       Do it
+  show        Show a saved plan again
+  apply       Do it, or what a saved plan says
 
 Every day:
   status      Show machine, services, routes, certificates, disk and memory
@@ -86,7 +88,9 @@ pub enum Command {
     Render(Render),
     /// Show what would be done.
     Plan(Plan),
-    /// Do it.
+    /// Show a saved plan again.
+    Show(Show),
+    /// Do it, or what a saved plan says.
     Apply(Apply),
     /// Show machine, services, routes, certificates, disk and memory.
     Status(Status),
@@ -137,11 +141,31 @@ pub struct Render {
 }
 
 /// Options of everything that works on an environment under its lock.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Locking {
     /// How long to wait for another run to end, in seconds.
     #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds)]
     pub lock_wait: Duration,
+}
+
+/// Which part of an environment, and what of it anew.
+#[derive(Debug, Args)]
+pub struct Scope {
+    /// Only this address, such as `stack.app`, and what it needs; may be given more than once.
+    #[arg(long, value_name = "ADDRESS")]
+    pub target: Vec<Address>,
+    /// Make this anew: `machine.instance`, a stack's containers, or `edge.caddy`; may be given more than once.
+    #[arg(long, value_name = "ADDRESS")]
+    pub replace: Vec<Address>,
+}
+
+/// How a plan is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For a terminal or a log.
+    Text,
+    /// For a comment of a pull request; its first line marks it, so that it can be found and replaced.
+    Markdown,
 }
 
 /// `plan`
@@ -153,17 +177,86 @@ pub struct Plan {
     /// Exit with 2 when there is something to do.
     #[arg(long)]
     pub detailed_exitcode: bool,
+    /// Save the plan, for `apply FILE`.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Plan to take everything back.
+    #[arg(long, conflicts_with_all = ["target", "replace", "allow_data_loss"])]
+    pub destroy: bool,
+    /// With --destroy: keep the data volume.
+    #[arg(long, requires = "destroy")]
+    pub keep_volume: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub scope: Scope,
+    /// Allow replacing a machine whose data lives on its root disk.
+    #[arg(long)]
+    pub allow_data_loss: bool,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Print the document that --out saves, in one line.
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+}
+
+/// `show`
+#[derive(Debug, Args)]
+pub struct Show {
+    /// A plan that was saved.
+    pub file: PathBuf,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Print the document as it was saved, in one line.
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+}
+
+/// What `apply` is given: an environment's name, or a saved plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// The environment.
+    Environment(EnvironmentName),
+    /// The plan's file.
+    File(PathBuf),
+}
+
+impl Subject {
+    /// A file as it is typed behind `apply`.
+    pub fn of(path: &Path) -> String {
+        let text = path.display().to_string();
+        match text.contains(['.', '/']) {
+            true => text,
+            false => format!("./{text}"),
+        }
+    }
+}
+
+impl FromStr for Subject {
+    type Err = NameError;
+
+    /// A name has neither dot nor slash, so what has one is a file.
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        match text.contains(['.', '/']) {
+            true => Ok(Self::File(PathBuf::from(text))),
+            false => text.parse().map(Self::Environment),
+        }
+    }
 }
 
 /// `apply`
 #[derive(Debug, Args)]
 pub struct Apply {
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub environment: Name,
-    /// Do not ask.
+    /// The environment, or a plan that was saved: whatever has a dot or a slash in it is a file.
+    #[arg(value_name = "NAME|FILE")]
+    pub what: Subject,
+    /// Do not ask. A saved plan needs no asking.
     #[arg(long, short)]
     pub yes: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub scope: Scope,
     /// Allow replacing a machine whose data lives on its root disk.
     #[arg(long)]
     pub allow_data_loss: bool,

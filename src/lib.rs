@@ -22,6 +22,7 @@ pub mod names;
 pub mod note;
 pub mod observe;
 pub mod plan;
+pub mod planfile;
 pub mod progress;
 pub mod provider;
 pub mod remote;

@@ -3,9 +3,10 @@
 use std::error::Error;
 
 use crate::apply::ApplyError;
-use crate::environment::LoadError;
 use crate::environment::diagnostic::Problems;
+use crate::environment::{LoadError, nearest};
 use crate::observe::ObserveError;
+use crate::plan::Unknown;
 use crate::provider::ProviderError;
 use crate::remote::SessionError;
 use crate::state::{BundleError, IdentityError, KeyError, KnownHostsError, LockError, StoreError};
@@ -31,6 +32,15 @@ pub enum Failure {
     Locked(Box<LockError>),
     /// Protection, or data that would be lost. The reasons have been printed.
     Refused,
+    /// A saved plan that would be another one now.
+    Stale {
+        /// The plan's file.
+        file: String,
+        /// The command that makes such a plan again.
+        remedy: String,
+        /// What moved since, a line each.
+        moved: Vec<String>,
+    },
     /// The person said no.
     Declined,
     /// There is something to do, and the caller wanted to know by the exit code.
@@ -89,7 +99,7 @@ impl Failure {
         match self {
             Self::Problems(_) | Self::Input { .. } => BAD_INPUT,
             Self::Locked(_) => 4,
-            Self::Refused => 5,
+            Self::Refused | Self::Stale { .. } => 5,
             Self::Pending => 2,
             Self::Apply(error) => match **error {
                 ApplyError::Interrupted { .. } => 130,
@@ -109,6 +119,16 @@ impl Failure {
             }
             Self::Input { what, hint } => message(what, None, hint.as_deref()),
             Self::Locked(error) => message(&error.to_string(), error.source(), Some(&error.remedy())),
+            Self::Stale { file, remedy, moved } => {
+                for line in moved {
+                    tell(&format!("moved: {line}"));
+                }
+                message(
+                    &format!("the plan in {file} is stale: it would be another one now, and nothing was done"),
+                    None,
+                    Some(&format!("look at a new one: `{remedy}`")),
+                );
+            }
             Self::Declined => message("nothing was done", None, None),
             Self::Refused | Self::Pending | Self::Exit(_) => {}
             Self::Apply(error) => print_apply(error),
@@ -252,5 +272,23 @@ impl From<KeyError> for Failure {
 impl From<KnownHostsError> for Failure {
     fn from(error: KnownHostsError) -> Self {
         Self::hinted(error, None)
+    }
+}
+
+impl From<Unknown> for Failure {
+    fn from(error: Unknown) -> Self {
+        let hint = match &error {
+            Unknown::Address { address, known, .. } => {
+                let known: Vec<String> = known.iter().map(ToString::to_string).collect();
+                let near = nearest(&address.to_string(), known.iter().map(String::as_str));
+                let near = near.map(|near| format!("did you mean {near}? ")).unwrap_or_default();
+                format!("{near}there are: {}", known.join(", "))
+            }
+            Unknown::Irreplaceable { .. } => "for the rest of it, see what `plan` finds to do".to_owned(),
+        };
+        Self::Input {
+            what: error.to_string(),
+            hint: Some(hint),
+        }
     }
 }

@@ -3,7 +3,7 @@
 mod sources;
 mod vaults;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -21,6 +21,21 @@ use crate::state::{Bundle, BundleStore, Identity, KnownHosts, LocalStore, SshKey
 /// Characters of the key of all fingerprints: 256 bits.
 const FINGERPRINT_KEY: usize = 43;
 
+/// Stands for the public half of a key that the next apply makes. As long as one is.
+const TO_BE_MADE: &str = "ssh-ed25519 (made_by_the_next_apply_and_unknown_until_then_______________________)";
+
+/// What is known before an apply, and stand-ins for what only an apply writes down.
+pub struct Planned {
+    /// Public keys that may log in, ours first.
+    pub authorized_keys: Vec<String>,
+    /// The public half of the first boot's host key.
+    pub host_key_public: String,
+    /// Whether the key of all fingerprints is written down already.
+    fingerprints: bool,
+    /// The secrets whose values were made just now, for this run alone.
+    made: Vec<String>,
+}
+
 /// What opens doors.
 pub struct Keyring {
     /// The bundle with everything that is needed; not yet on disk when something was made just now.
@@ -33,6 +48,8 @@ pub struct Keyring {
     pub authorized_keys: Vec<String>,
     /// The public half of the first boot's host key.
     pub host_key_public: String,
+    /// What a plan goes by, so that it is the same when it is made twice.
+    pub planned: Planned,
     client_key: ClientKey,
     proxy_jump: Option<String>,
     secrets: BTreeMap<String, Secret>,
@@ -46,7 +63,10 @@ impl Keyring {
     pub async fn open(store: &LocalStore, state: &State, sources: &Sources) -> Result<Self, Failure> {
         let mut keyring = Self::unlock(store, state, sources)?;
         let now = Timestamp::now();
+        let known: BTreeSet<String> = keyring.bundle.secrets.keys().cloned().collect();
         keyring.secrets = sources::values(sources, &state.environment, &mut keyring.bundle, now, None).await?;
+        let made = keyring.bundle.secrets.keys().filter(|name| !known.contains(*name));
+        keyring.planned.made = made.cloned().collect();
         Ok(keyring)
     }
 
@@ -61,7 +81,10 @@ impl Keyring {
             // A command that only looks must not make an identity.
             false => Bundle::default(),
         };
-        if !bundle.keys.contains_key(FINGERPRINTS) {
+        let kept = |name: &str| bundle.keys.contains_key(name);
+        let (knows_client, knows_host) = (kept(CLIENT_KEY), kept(HOST_KEY));
+        let knows_fingerprints = kept(FINGERPRINTS);
+        if !knows_fingerprints {
             bundle
                 .keys
                 .insert(FINGERPRINTS.to_owned(), random_password(FINGERPRINT_KEY)?);
@@ -77,12 +100,25 @@ impl Keyring {
         let host_key = key(&mut bundle, HOST_KEY, state.environment.as_str())?;
         let mut authorized_keys = vec![public.trim().to_owned()];
         authorized_keys.extend(access.authorized_keys.iter().map(|key| key.get().trim().to_owned()));
+        let mut planned = Planned {
+            authorized_keys: authorized_keys.clone(),
+            host_key_public: host_key.public_openssh.clone(),
+            fingerprints: knows_fingerprints,
+            made: Vec::new(),
+        };
+        if let (None, false, Some(ours)) = (&access.ssh_key, knows_client, planned.authorized_keys.first_mut()) {
+            *ours = TO_BE_MADE.to_owned();
+        }
+        if !knows_host {
+            planned.host_key_public = TO_BE_MADE.to_owned();
+        }
         Ok(Self {
             bundle,
             store: bundle_store,
             known_hosts: KnownHosts::new(store.folder(), &state.environment, &state.lineage),
             authorized_keys,
             host_key_public: host_key.public_openssh,
+            planned,
             client_key,
             proxy_jump: access.proxy_jump.as_ref().map(|jump| jump.get().clone()),
             secrets: BTreeMap::new(),
@@ -114,6 +150,18 @@ impl Keyring {
                 .map(FingerprintKey::new)
                 .unwrap_or_default(),
         }
+    }
+
+    /// As [`Keyring::bindings`], with one value for every secret that is not written down yet.
+    pub fn planned_bindings(&self, endpoint: Option<Endpoint>) -> Bindings {
+        let mut bindings = self.bindings(endpoint);
+        for name in &self.planned.made {
+            bindings.secrets.insert(name.clone(), Secret::new(TO_BE_MADE));
+        }
+        if !self.planned.fingerprints {
+            bindings.fingerprints = FingerprintKey::new(Secret::new(TO_BE_MADE));
+        }
+        bindings
     }
 
     /// How the host is reached, as a value that borrows nothing.

@@ -14,10 +14,13 @@ mod locked;
 mod output;
 mod plan;
 mod project;
+mod saved;
 mod secrets;
+mod show;
 mod shown;
 mod ssh;
 mod state;
+mod stats;
 mod status;
 mod stop;
 mod terminal;
@@ -35,6 +38,12 @@ use terminal::print;
 /// # Errors
 /// Whatever kept it from its end, with the exit code for it.
 pub async fn run(cli: Cli) -> Result<(), Failure> {
+    let result = command(cli).await;
+    stats::of_process();
+    result
+}
+
+async fn command(cli: Cli) -> Result<(), Failure> {
     let directory = &cli.directory;
     let operator = cli.operator_cidr.as_ref();
     // Each on the heap: with a cloud's SDK inside, one future of them all is too deep for the compiler.
@@ -43,6 +52,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Validate(args) => files::validate(directory, args),
         Command::Render(args) => files::render(directory, args),
         Command::Plan(args) => Box::pin(plan::run(directory, operator, args)).await,
+        Command::Show(args) => show::run(args),
         Command::Apply(args) => Box::pin(apply::run(directory, operator, args)).await,
         Command::Status(args) => Box::pin(status::run(directory, operator, args)).await,
         Command::Output(args) => output::run(directory, args),

@@ -1,28 +1,52 @@
-//! `provision plan`: what would be done. Writes nothing.
+//! `provision plan`: what would be done. Writes nothing but the file that it is told to.
 
 use std::path::Path;
 
 use ipnet::IpNet;
+use jiff::Timestamp;
 
-use super::Failure;
 use super::caller::{admitted, caller};
 use super::clouds::provider;
-use super::costs;
 use super::keyring::Keyring;
-use super::project::{Project, desired, hang_up, look, owner};
+use super::project::{Project, expected, hang_up, look, owner};
 use super::shown::waiting;
 use super::stop::{stop_on_signal, until_stopped};
-use super::terminal::print;
-use crate::cli;
-use crate::plan::{Allowed, plan, render_plan};
+use super::terminal::tell;
+use super::{Failure, costs, destroy, saved, show};
+use crate::cli::{self, Subject};
+use crate::plan::plan_with;
+use crate::planfile::{Basis, Mode, PlanFile};
 
-/// Plans and prints.
+/// Plans, saves when that was asked for, and prints.
 pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Plan) -> Result<(), Failure> {
+    let file = match args.destroy {
+        true => destroy::planned(directory, args).await?,
+        false => planned(directory, operator, args).await?,
+    };
+    if let Some(path) = &args.out {
+        saved::write(path, &file)?;
+    }
+    show::print_plan(&file, args.json, args.format)?;
+    if let Some(path) = &args.out {
+        tell(&format!(
+            "saved; `provision apply {}` does this and nothing else",
+            Subject::of(path)
+        ));
+    }
+    match (args.detailed_exitcode, file.plan.is_empty()) {
+        (true, false) => Err(Failure::Pending),
+        _ => Ok(()),
+    }
+}
+
+async fn planned(directory: &Path, operator: Option<&IpNet>, args: &cli::Plan) -> Result<PlanFile, Failure> {
     let project = Project::find(directory, &args.environment)?;
     let sources = project.sources()?;
     let state = project.state()?;
     let keyring = Keyring::open(&project.store, &state, &sources).await?;
-    let desired = desired(&sources, &keyring, &state)?;
+    let desired = expected(&sources, &keyring, &state)?;
+    let options = saved::options(&args.scope, args.allow_data_loss);
+    options.check(&desired, &state)?;
     let provider = provider(&sources.environment, &state).await?.lean();
     let caller = caller(&desired.instance.spec, operator).await?;
     let work = async {
@@ -32,12 +56,8 @@ pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Plan) -
         Ok(observed)
     };
     let observed = admitted(&provider, &owner(&state), caller.as_ref(), work).await?;
-    let mut plan = plan(&desired, &state, &observed, Allowed::default());
+    let mut plan = plan_with(&desired, &state, &observed, &options);
+    let basis = Basis::new(&sources, &desired, &observed, &plan);
     costs::tell_of(&mut plan, &provider).await;
-    let color = std::io::IsTerminal::is_terminal(&std::io::stdout()) && super::terminal::color();
-    print(&render_plan(&plan, color))?;
-    match (args.detailed_exitcode, plan.is_empty()) {
-        (true, false) => Err(Failure::Pending),
-        _ => Ok(()),
-    }
+    Ok(PlanFile::new(Mode::apply(&options), basis, &plan, Timestamp::now()))
 }

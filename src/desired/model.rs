@@ -73,6 +73,8 @@ pub struct DesiredEdge {
 pub struct DesiredStack {
     /// Its name, also the Compose project's.
     pub name: StackName,
+    /// The stacks that it needs; of the edge: those that its routes lead to.
+    pub needs: BTreeSet<StackName>,
     /// Its files by path relative to its folder.
     pub files: BTreeMap<String, DesiredFile>,
     /// Its services, jobs included.

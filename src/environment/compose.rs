@@ -113,7 +113,8 @@ impl View<'_> {
             variables: variables::variables(root),
             shared_variables: root
                 .entries()
-                .filter(|(key, _)| key.name != "services")
+                // What stands under `x-…` counts where it is used.
+                .filter(|(key, _)| key.name != "services" && !key.name.starts_with("x-"))
                 .flat_map(|(_, node)| variables::names(node))
                 .collect(),
             ..Compose::default()

@@ -101,7 +101,11 @@ fn old_and_new_stand_side_by_side_and_the_old_one_is_dropped() {
 #[test]
 fn where_the_files_do_not_tell_any_service_may_restart() {
     let (mut lab, mut run) = shop();
-    lab.edit("shop/compose.yaml", "services:", "x-shared: ${TOKEN}\nservices:");
+    lab.edit(
+        "shop/compose.yaml",
+        "services:",
+        "volumes: { data: { name: 'data-${TOKEN}' } }\nservices:",
+    );
     settle(&mut run, &lab);
     lab.secret("TOKEN", "5ecret-other");
     assert_snapshot!(settle(&mut run, &lab), @r"
