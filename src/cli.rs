@@ -9,6 +9,10 @@ use ipnet::IpNet;
 
 use crate::names::{Address, EnvironmentName, Lineage, NameError};
 
+mod secrets;
+
+pub use secrets::{Secrets, SecretsCommand, SecretsEdit, SecretsGet, SecretsList, SecretsRotate, SecretsSet};
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done, or nothing to change
@@ -34,6 +38,7 @@ Every day:
   history     Show who applied what and when, and where the time went
   ssh         Log in, or run one command there
   extend      Give an environment that has an end more time
+  secrets     List, set, read, rotate and edit secrets
 
 When something is lost or forgotten:
   state       Rebuild a lost state from what there is, or take a resource over
@@ -99,6 +104,8 @@ pub enum Command {
     Ssh(Ssh),
     /// Give an environment that has an end (`ttl`) more time.
     Extend(Extend),
+    /// List, set, read, rotate and edit secrets.
+    Secrets(Secrets),
     /// Take everything back, and prove it.
     Destroy(Destroy),
     /// Rebuild a lost state from what there is, or take a resource over.

@@ -22,6 +22,7 @@ mod plan;
 mod project;
 mod refresh;
 mod saved;
+mod secrets;
 mod show;
 mod shown;
 mod ssh;
@@ -68,6 +69,7 @@ async fn command(cli: Cli) -> Result<(), Failure> {
         Command::Output(args) => output::run(directory, args),
         Command::History(args) => history::run(directory, args),
         Command::Ssh(args) => Box::pin(ssh::run(directory, operator, args)).await,
+        Command::Secrets(args) => Box::pin(secrets::run(directory, args)).await,
         Command::Destroy(args) => Box::pin(destroy::run(directory, args)).await,
         Command::Extend(args) => Box::pin(extend::run(directory, operator, args)).await,
         Command::State(args) => match &args.command {

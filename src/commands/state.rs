@@ -49,7 +49,7 @@ pub async fn rebuild(directory: &Path, args: &cli::Rebuild) -> Result<(), Failur
     found.retain(|found| found.lineage == lineage);
 
     let mut state = State::new(project.name.clone(), lineage);
-    let keyring = Keyring::open(&project.store, &state, &sources)?;
+    let keyring = Keyring::unlock(&project.store, &state, &sources)?;
     let desired = desired(&sources, &keyring, &state)?;
     let mut owner = owner(&state);
     // Names of routes that are no more are ours all the same.
@@ -253,7 +253,7 @@ pub async fn import(directory: &Path, args: &cli::Import) -> Result<(), Failure>
             "one environment has one of each: destroy that one first, or give the other an environment of its own",
         ));
     }
-    let keyring = Keyring::open(&project.store, &state, &sources)?;
+    let keyring = Keyring::unlock(&project.store, &state, &sources)?;
     let desired = desired(&sources, &keyring, &state)?;
     let provider = provider(&sources.environment, &state).await?;
     let mut owner = owner(&state);

@@ -13,6 +13,7 @@ pub mod image;
 pub mod manifest;
 pub mod model;
 pub mod schema;
+pub mod secret;
 pub mod stack;
 pub mod template;
 mod vars;

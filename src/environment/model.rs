@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::secret::SecretEntry;
+
 /// A text that may hold `{{…}}`, with its place.
 pub type Text = Spanned<String>;
 
@@ -79,7 +81,7 @@ pub struct Environment {
     pub vars: BTreeMap<String, Spanned<Var>>,
     /// Secrets for `{{secrets.NAME}}` and for the stacks that ask for them.
     #[serde(default)]
-    pub secrets: BTreeMap<String, Spanned<SecretSource>>,
+    pub secrets: BTreeMap<String, Spanned<SecretEntry>>,
     /// The Compose projects, by name: a built-in stack or a folder.
     #[serde(default)]
     pub stacks: BTreeMap<Spanned<String>, Stack>,
@@ -300,20 +302,6 @@ pub enum TlsMode {
     AcmeStaging,
     /// Caddy's own certificate authority.
     Internal,
-}
-
-/// Where a secret's value comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase", deny_unknown_fields)]
-pub enum SecretSource {
-    /// Made once, this many letters and digits long, and kept in the encrypted bundle.
-    Generate(u16),
-    /// Read from an environment variable of the caller.
-    Env(String),
-    /// Read from a file, relative to the environment file; one trailing newline is dropped.
-    File(String),
-    /// The standard output of a command; one trailing newline is dropped.
-    Command(Vec<String>),
 }
 
 /// `[stacks.<name>]`: `path`, `env` and `scale` are ours, every other key is a parameter of the stack.
