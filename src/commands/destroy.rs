@@ -58,8 +58,7 @@ pub async fn run(directory: &Path, args: &cli::Destroy) -> Result<(), Failure> {
     let archive = project.store.archive_and_remove(jiff::Timestamp::now())?;
     tell(&format!(
         "{} is gone: nothing of it is left. Its state is kept in {}",
-        project.name,
-        archive.display()
+        project.name, archive
     ));
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::remote::{ClientKey, Target};
 use crate::render::Bindings;
 use crate::secret::Secret;
 use crate::state::bundle::{CLIENT_KEY, HOST_KEY};
-use crate::state::{Bundle, BundleStore, Identity, KnownHosts, LocalStore, SshKey, State, random_password};
+use crate::state::{Bundle, BundleStore, Identity, KnownHosts, SshKey, State, Store, random_password};
 
 /// What opens doors.
 pub struct Keyring {
@@ -37,9 +37,9 @@ impl Keyring {
     ///
     /// # Errors
     /// A bundle that does not open, a secret that cannot be had, a key file that cannot be read.
-    pub fn open(store: &LocalStore, state: &State, sources: &Sources) -> Result<Self, Failure> {
-        let bundle_store = BundleStore::new(store.folder(), &state.lineage);
-        let mut bundle = match bundle_store.path().exists() {
+    pub fn open(store: &Store, state: &State, sources: &Sources) -> Result<Self, Failure> {
+        let bundle_store = BundleStore::new(store.storage(), &state.lineage);
+        let mut bundle = match bundle_store.exists()? {
             true => bundle_store.load(&Identity::load_existing()?)?.unwrap_or_default(),
             // A command that only looks must not make an identity.
             false => Bundle::default(),
@@ -56,10 +56,12 @@ impl Keyring {
         let mut authorized_keys = vec![public.trim().to_owned()];
         authorized_keys.extend(access.authorized_keys.iter().map(|key| key.get().trim().to_owned()));
         let secrets = resolve(sources, &mut bundle)?;
+        let known_hosts = KnownHosts::new(store.storage(), store.folder(), &state.environment, &state.lineage);
+        known_hosts.fetch()?;
         Ok(Self {
             bundle,
             store: bundle_store,
-            known_hosts: KnownHosts::new(store.folder(), &state.environment, &state.lineage),
+            known_hosts,
             authorized_keys,
             host_key_public: host_key.public_openssh,
             client_key,

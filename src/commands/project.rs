@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::Failure;
+use super::backend::store;
 use super::keyring::Keyring;
 use crate::cli;
 use crate::desired::{Desired, Given, desire};
@@ -13,7 +14,7 @@ use crate::note::Note;
 use crate::observe::{Observed, observe};
 use crate::provider::{Caller, Owner, Provider};
 use crate::remote::Session;
-use crate::state::{LocalStore, State, Status, random_lineage};
+use crate::state::{State, Status, Store, random_lineage};
 
 /// One environment of one project.
 pub struct Project {
@@ -22,7 +23,7 @@ pub struct Project {
     /// The environment.
     pub name: EnvironmentName,
     /// Its state.
-    pub store: LocalStore,
+    pub store: Store,
 }
 
 impl Project {
@@ -34,7 +35,7 @@ impl Project {
         let start = std::path::absolute(directory)
             .map_err(|why| Failure::other(format!("failed to find {}", directory.display()), why))?;
         let root = find_root(&start)?;
-        let store = LocalStore::new(&root, &environment.name);
+        let store = store(&root, &environment.name, &environment.name)?;
         Ok(Self {
             root,
             name: environment.name.clone(),
