@@ -1,12 +1,13 @@
 //! What can be typed. Types only.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 
-use crate::names::{Address, EnvironmentName, Lineage};
+use crate::names::{Address, EnvironmentName, Lineage, NameError};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -15,7 +16,7 @@ Exit codes:
   2    changes pending (plan --detailed-exitcode)
   3    bad input
   4    locked by another run
-  5    refused: protection, or data would be lost
+  5    refused: protection, data would be lost, or a saved plan that is stale
   130  interrupted";
 
 const BY_DAY: &str = "\
@@ -24,11 +25,13 @@ The first day:
   validate    Check everything that was written, without network or machine
   render      Write what would go to the machine into a folder
   plan        Show what would be done
-  apply       Do it
+  show        Show a saved plan again
+  apply       Do it, or what a saved plan says
 
 Every day:
   status      Show machine, services, routes, certificates, disk and memory
   output      Print what an apply recorded: address, URL, CA certificate
+  history     Show who applied what and when, and where the time went
   ssh         Log in, or run one command there
 
 When something is lost or forgotten:
@@ -39,7 +42,7 @@ The last day:
   destroy     Take everything back, and prove it
 
 For editors and shells:
-  schema      Print the JSON Schema of the environment file
+  schema      Print the JSON Schema of the environment file, or of the lines of --json
   completions Print completions for a shell";
 
 /// From an environment file to a running, TLS-served, private-by-default system on one machine, and back.
@@ -81,12 +84,16 @@ pub enum Command {
     Render(Render),
     /// Show what would be done.
     Plan(Plan),
-    /// Do it.
+    /// Show a saved plan again.
+    Show(Show),
+    /// Do it, or what a saved plan says.
     Apply(Apply),
     /// Show machine, services, routes, certificates, disk and memory.
     Status(Status),
     /// Print what an apply recorded: address, URL, CA certificate.
     Output(Output),
+    /// Show who applied what and when, and where the time went.
+    History(History),
     /// Log in, or run one command there.
     Ssh(Ssh),
     /// Take everything back, and prove it.
@@ -95,8 +102,8 @@ pub enum Command {
     State(State),
     /// Find what bears our tags and is expired or has no state here, and destroy what is expired.
     Gc(Gc),
-    /// Print the JSON Schema of the environment file.
-    Schema,
+    /// Print the JSON Schema of the environment file, or of the lines of `--json`.
+    Schema(Schema),
     /// Print completions for a shell.
     Completions(Completions),
 }
@@ -130,7 +137,7 @@ pub struct Render {
 }
 
 /// Options of everything that works on an environment under its lock.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Locking {
     /// How long to wait for another run to end, such as `90s` or `5m`; a number alone is seconds.
     #[arg(long, value_name = "TIME", default_value = "0", value_parser = time)]
@@ -138,6 +145,26 @@ pub struct Locking {
     /// What others are told who want the lock meanwhile, such as a CI job's address.
     #[arg(long, value_name = "TEXT", env = "PROVISION_LOCK_REASON", hide_env_values = true)]
     pub lock_reason: Option<String>,
+}
+
+/// Which part of an environment, and what of it anew.
+#[derive(Debug, Args)]
+pub struct Scope {
+    /// Only this address, such as `stack.app`, and what it needs; may be given more than once.
+    #[arg(long, value_name = "ADDRESS")]
+    pub target: Vec<Address>,
+    /// Make this anew: `machine.instance`, a stack's containers, or `edge.caddy`; may be given more than once.
+    #[arg(long, value_name = "ADDRESS")]
+    pub replace: Vec<Address>,
+}
+
+/// How a plan is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For a terminal or a log.
+    Text,
+    /// For a comment of a pull request; its first line marks it, so that it can be found and replaced.
+    Markdown,
 }
 
 /// `plan`
@@ -149,21 +176,90 @@ pub struct Plan {
     /// Exit with 2 when there is something to do.
     #[arg(long)]
     pub detailed_exitcode: bool,
+    /// Save the plan, for `apply FILE`.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Plan to take everything back.
+    #[arg(long, conflicts_with_all = ["target", "replace", "allow_data_loss"])]
+    pub destroy: bool,
+    /// With --destroy: keep the data volume.
+    #[arg(long, requires = "destroy")]
+    pub keep_volume: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub scope: Scope,
+    /// Allow replacing a machine whose data lives on its root disk.
+    #[arg(long)]
+    pub allow_data_loss: bool,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// One JSON object a line; the last one is the summary.
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+}
+
+/// `show`
+#[derive(Debug, Args)]
+pub struct Show {
+    /// A plan that was saved.
+    pub file: PathBuf,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Print the document as it was saved, in one line.
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+}
+
+/// What `apply` is given: an environment's name, or a saved plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// The environment.
+    Environment(EnvironmentName),
+    /// The plan's file.
+    File(PathBuf),
+}
+
+impl Subject {
+    /// A file as it is typed behind `apply`.
+    pub fn of(path: &Path) -> String {
+        let text = path.display().to_string();
+        match text.contains(['.', '/']) {
+            true => text,
+            false => format!("./{text}"),
+        }
+    }
+}
+
+impl FromStr for Subject {
+    type Err = NameError;
+
+    /// A name has neither dot nor slash, so what has one is a file.
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        match text.contains(['.', '/']) {
+            true => Ok(Self::File(PathBuf::from(text))),
+            false => text.parse().map(Self::Environment),
+        }
+    }
 }
 
 /// `apply`
 #[derive(Debug, Args)]
 pub struct Apply {
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub environment: Name,
-    /// Do not ask.
+    /// The environment, or a plan that was saved: whatever has a dot or a slash in it is a file.
+    #[arg(value_name = "NAME|FILE")]
+    pub what: Subject,
+    /// Do not ask. A saved plan needs no asking.
     #[arg(long, short)]
     pub yes: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub scope: Scope,
     /// Allow replacing a machine whose data lives on its root disk.
     #[arg(long)]
     pub allow_data_loss: bool,
-    /// One JSON object a line on standard error, in place of progress for people.
+    /// One JSON object a line on standard output, in place of progress for people; the last one is the summary.
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
@@ -198,6 +294,22 @@ pub struct Output {
     pub raw: bool,
 }
 
+/// `history`
+#[derive(Debug, Args)]
+pub struct History {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub environment: Name,
+    /// One run, by its number; a list of all without.
+    pub number: Option<u64>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Draw the steps of a run over time, the newest without a number, and write the picture here.
+    #[arg(long, value_name = "FILE.svg", conflicts_with = "json")]
+    pub timeline: Option<PathBuf>,
+}
+
 /// `ssh`
 #[derive(Debug, Args)]
 pub struct Ssh {
@@ -221,7 +333,7 @@ pub struct Destroy {
     /// Keep the data volume; the next apply of the same name does not take it back by itself.
     #[arg(long)]
     pub keep_volume: bool,
-    /// One JSON object a line on standard error, in place of progress for people.
+    /// One JSON object a line on standard output, in place of progress for people; the last one is the summary.
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
@@ -296,6 +408,23 @@ pub struct Gc {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `schema`
+#[derive(Debug, Args)]
+pub struct Schema {
+    /// Of what.
+    #[arg(value_enum, default_value_t = SchemaOf::Environment)]
+    pub of: SchemaOf,
+}
+
+/// What there are schemas of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    /// `environments/NAME.toml`.
+    Environment,
+    /// One line of `plan`, `apply` and `destroy` with `--json`.
+    Events,
 }
 
 /// `completions`

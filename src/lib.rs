@@ -18,10 +18,12 @@ pub mod desired;
 pub mod environment;
 #[cfg(test)]
 mod fixture;
+pub mod history;
 pub mod names;
 pub mod note;
 pub mod observe;
 pub mod plan;
+pub mod planfile;
 pub mod progress;
 pub mod provider;
 pub mod remote;

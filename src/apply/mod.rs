@@ -10,6 +10,7 @@ mod host;
 mod ledger;
 mod machine;
 mod stacks;
+mod stop;
 #[cfg(test)]
 mod tests;
 mod world;
@@ -17,10 +18,10 @@ mod world;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use tokio::sync::watch;
 
 pub use error::{ActError, ApplyError};
 pub use ledger::{Keep, KeepError, Ledger};
+pub use stop::{Stop, Stopping};
 pub use world::{Reach, RealWorld, Removal};
 
 use crate::names::Address;
@@ -51,8 +52,8 @@ pub trait World {
     ) -> impl Future<Output = Result<Outcome, ActError>> + Send;
 }
 
-/// Takes every step of `plan`. `stop` turns true when the person wants an end: the step at work is abandoned where it is,
-/// which is safe, and the state says so.
+/// Takes every step of `plan`. `stop` tells when somebody wants an end: the step at work is then abandoned where it is, which
+/// is safe, and the state says so; or brought to its end, and no other begins.
 ///
 /// # Errors
 /// The first step that fails, or a state that cannot be written; what was done until then is recorded.
@@ -62,7 +63,7 @@ pub async fn apply(
     keep: &mut dyn Keep,
     world: &mut impl World,
     events: &(dyn Fn(Event) + Send + Sync),
-    stop: &watch::Receiver<bool>,
+    stop: &Stopping,
 ) -> Result<(), ApplyError> {
     let begun = Instant::now();
     events(Event::Started {
@@ -78,8 +79,8 @@ pub async fn apply(
     let mut done = 0;
     let mut result = Ok(());
     for (index, step) in plan.steps.iter().enumerate() {
-        if *stop.borrow() {
-            result = Err(ApplyError::Interrupted { address: None });
+        if let Some(by) = *stop.borrow() {
+            result = Err(ApplyError::Interrupted { address: None, by });
             break;
         }
         let later = plan.steps.get(index + 1..).unwrap_or_default();
@@ -105,7 +106,7 @@ async fn take(
     keep: &mut dyn Keep,
     world: &mut impl World,
     events: &(dyn Fn(Event) + Send + Sync),
-    stop: &watch::Receiver<bool>,
+    stop: &Stopping,
 ) -> Result<(), ApplyError> {
     let address = step.address.clone();
     let begun = Instant::now();
@@ -123,9 +124,9 @@ async fn take(
             address,
             message: why.to_string(),
         },
-        Err(ApplyError::Interrupted { .. }) => Event::StepFailed {
+        Err(ApplyError::Interrupted { by, .. }) => Event::StepFailed {
             address,
-            message: "interrupted".to_owned(),
+            message: by.to_string(),
         },
         Err(error @ ApplyError::Keep(_)) => Event::StepFailed {
             address,
@@ -143,7 +144,7 @@ async fn work(
     keep: &mut dyn Keep,
     world: &mut impl World,
     events: &(dyn Fn(Event) + Send + Sync),
-    stop: &watch::Receiver<bool>,
+    stop: &Stopping,
 ) -> Result<(), ApplyError> {
     let address = &step.address;
     if step.action == Action::GoesWithMachine {
@@ -172,7 +173,7 @@ async fn work(
     let acted = tokio::select! {
         biased;
         acted = world.act(step, &mut ledger, &say) => acted,
-        () = stopped(&mut stop) => return Err(ApplyError::Interrupted { address: Some(address.clone()) }),
+        by = stop::at_once(&mut stop) => return Err(ApplyError::Interrupted { address: Some(address.clone()), by }),
     };
     let outcome = acted.map_err(|why| ApplyError::Step {
         address: address.clone(),
@@ -210,13 +211,6 @@ fn intend(step: &Step, state: &mut State) {
                 record.facts.clone_from(&step.facts);
             }
         }
-    }
-}
-
-/// Ends when `stop` turns true; never, when nobody can turn it any more.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    if stop.wait_for(|stop| *stop).await.is_err() {
-        std::future::pending::<()>().await;
     }
 }
 

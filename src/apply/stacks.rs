@@ -94,7 +94,7 @@ async fn serve(session: &Session, release: &Release, ledger: &mut Ledger<'_>, sa
         job(session, &stack.name, name, say).await?;
         ledger.fact(&job_fact(name), now())?;
     }
-    up(session, &stack.name, say).await?;
+    up(session, &stack.name, release.recreate, say).await?;
     healthy(session, stack, say).await?;
     if release.edge {
         super::edge::reload(session, say).await?;
@@ -151,7 +151,7 @@ async fn roll_back(
         let restore = RemoteCommand::script(Script::RESTORE_STACK, [name.as_str(), &digest]);
         session.run_ok(&restore, say).await?;
         activate(session, name, &digest, say).await?;
-        up(session, name, say).await?;
+        up(session, name, false, say).await?;
         // Its services may have had other names: whatever there is must serve.
         wait_for_health(session, name, std::iter::empty(), say).await?;
         if release.edge {
@@ -212,9 +212,11 @@ async fn activate(session: &Session, stack: &StackName, digest: &str, say: Say<'
     Ok(())
 }
 
-async fn up(session: &Session, stack: &StackName, say: Say<'_>) -> Result<(), ActError> {
+async fn up(session: &Session, stack: &StackName, recreate: bool, say: Say<'_>) -> Result<(), ActError> {
     say(Note::Waiting("compose".into()));
-    let command = RemoteCommand::script(Script::UP_STACK, [stack.as_str()]).within(UP);
+    let mut args = vec![stack.to_string()];
+    args.extend(recreate.then(|| "--force-recreate".to_owned()));
+    let command = RemoteCommand::script(Script::UP_STACK, args).within(UP);
     let lines = std::sync::Mutex::new(std::collections::VecDeque::new());
     let on_line = |_: crate::remote::Pipe, line: &str| {
         if let Ok(mut lines) = lines.lock() {

@@ -6,38 +6,112 @@ use super::Failure;
 use super::clouds::provider_of;
 use super::locked::{Keeper, lock};
 use super::project::{Project, names, owner};
+use super::saved::Promise;
 use super::shown::Shown;
-use super::stop::stop_on_signal;
-use super::terminal::{color, confirm_by_typing, tell};
+use super::stop::until_stopped;
+use super::terminal::{confirm_by_typing, tell};
 use crate::apply::{Keep, Removal, apply};
 use crate::cli;
 use crate::environment::diagnostic::Source;
 use crate::environment::model::Environment;
 use crate::environment::{FOLDER, decode};
 use crate::names::Address;
-use crate::plan::{Action, Plan};
+use crate::observe::{Host, Observed};
+use crate::plan::{Action, Plan, plan_destroy};
+use crate::planfile::{Basis, Mode, PlanFile};
+use crate::progress::stream::Outcome;
 use crate::provider::{KEPT, Part, Provider, Sight};
 use crate::state::{Record, State, Status};
 
-/// Takes everything back; exits non-zero and keeps the state when something is left.
+/// Destroys, and tells how it ended.
 pub async fn run(directory: &Path, args: &cli::Destroy) -> Result<(), Failure> {
+    let shown = Shown::begin("destroy", Some(&args.environment.name), args.json);
+    let ended = Box::pin(way(directory, args, None, &shown)).await;
+    shown.end(ended)
+}
+
+/// Does what a saved plan says; it stands for the question.
+pub async fn promised(
+    directory: &Path,
+    args: &cli::Apply,
+    promise: &Promise,
+    keep_volume: bool,
+    shown: &Shown,
+) -> Result<(), Failure> {
+    let args = cli::Destroy {
+        environment: promise.environment(),
+        yes: true,
+        keep_volume,
+        json: args.json,
+        locking: args.locking.clone(),
+    };
+    way(directory, &args, Some(promise), shown).await
+}
+
+/// What a destroy would do, as it is saved. Reads only.
+pub async fn planned(directory: &Path, args: &cli::Plan) -> Result<(PlanFile, Plan), Failure> {
+    let project = Project::find(directory, &args.environment)?;
+    let state = project.applied()?;
+    let file = file(&project)?;
+    let environment = file.as_ref().map(decode::decode).transpose()?;
+    let protect = environment.as_ref().is_some_and(|environment| environment.protect);
+    let plan = plan_destroy(&state, protect, args.keep_volume);
+    let provider = provider_of(environment.as_ref(), &state).await?;
+    let document = document(&provider, &state, file.as_ref(), &plan, args.keep_volume).await?;
+    Ok((document, plan))
+}
+
+/// The plan of a destroy as it would be saved now.
+async fn document(
+    provider: &Provider,
+    state: &State,
+    file: Option<&Source>,
+    plan: &Plan,
+    keep_volume: bool,
+) -> Result<PlanFile, Failure> {
+    let Sight {
+        instance,
+        parts,
+        news,
+        obstacles,
+    } = provider.observe(&owner(state), &names(state, None)).await?;
+    let observed = Observed {
+        instance,
+        parts,
+        provider: provider.facts(),
+        news,
+        obstacles,
+        // What is on it goes with it, whatever it is.
+        host: Host::NotYet,
+    };
+    let file = file.map(|file| (file.name.as_str(), file.text.as_ref()));
+    let basis = Basis::of_destroy(file, &observed, plan);
+    let mode = Mode::Destroy { keep_volume };
+    Ok(PlanFile::new(mode, basis, plan, jiff::Timestamp::now()))
+}
+
+/// Takes everything back; exits non-zero and keeps the state when something is left.
+async fn way(directory: &Path, args: &cli::Destroy, promise: Option<&Promise>, shown: &Shown) -> Result<(), Failure> {
+    let stop = shown.stopping();
     let project = Project::find(directory, &args.environment)?;
     if project.store.load()?.is_none() {
+        if let Some(promise) = promise {
+            return Err(promise.outlived("the state: there is none any more"));
+        }
         tell(&format!(
             "there is no state of `{0}`: nothing to destroy. When it was lost, `provision state rebuild {0}` writes it again",
             project.name
         ));
         return Ok(());
     }
-    let lock = lock(&project.store, "destroy", &args.locking).await?;
+    let lock = until_stopped(&stop, lock(&project.store, "destroy", &args.locking)).await?;
     let _heartbeat = lock.heartbeat();
     let mut state = project.applied()?;
-    let environment = written(&project)?;
+    let file = file(&project)?;
+    let environment = file.as_ref().map(decode::decode).transpose()?;
     let protect = environment.as_ref().is_some_and(|environment| environment.protect);
-    let plan = crate::plan::plan_destroy(&state, protect, args.keep_volume);
-    if !args.json {
-        tell(crate::plan::render_plan(&plan, color()).trim_end());
-    }
+    let plan = plan_destroy(&state, protect, args.keep_volume);
+    shown.plan(&plan);
     if !plan.refusals.is_empty() {
         return Err(Failure::Refused);
     }
@@ -45,16 +119,22 @@ pub async fn run(directory: &Path, args: &cli::Destroy) -> Result<(), Failure> {
         confirm_by_typing(&format!("Type {} to destroy it", project.name), project.name.as_str())?;
     }
 
-    let provider = provider_of(environment.as_ref(), &state).await?;
-    let shown = Shown::new(args.json);
+    let provider = until_stopped(&stop, provider_of(environment.as_ref(), &state)).await?;
+    if let Some(promise) = promise {
+        let now = document(&provider, &state, file.as_ref(), &plan, args.keep_volume).await?;
+        promise.agrees(&now)?;
+    }
+    shown.keep(&project.store);
     let mut keep = Keeper {
         store: project.store.clone(),
         lock: &lock,
     };
-    let kept = take_back(&provider, &mut state, &plan, &mut keep, &shown).await?;
+    let kept = take_back(&provider, &mut state, &plan, &mut keep, shown).await?;
     for line in &kept {
         tell(line);
     }
+    // What is kept of the run goes where the state goes.
+    shown.close(Outcome::Done, None);
     let archive = project.store.archive_and_remove(jiff::Timestamp::now())?;
     tell(&format!(
         "{} is gone: nothing of it is left. Its state is kept in {}",
@@ -86,7 +166,7 @@ pub async fn take_back(
         keep,
         &mut world,
         &|event| shown.event(&event),
-        &stop_on_signal(),
+        &shown.stopping(),
     )
     .await?;
     let left = provider.leftovers(&owner, &names).await?;
@@ -144,10 +224,14 @@ fn write_down(state: &mut State, provider: &Provider, seen: Sight) {
 /// The environment's file. One that is gone protects nothing; one that cannot be read protects all until somebody mends it or
 /// takes it away.
 pub fn written(project: &Project) -> Result<Option<Environment>, Failure> {
+    Ok(file(project)?.as_ref().map(decode::decode).transpose()?)
+}
+
+fn file(project: &Project) -> Result<Option<Source>, Failure> {
     let name = format!("{FOLDER}/{}.toml", project.name);
     let path = project.root.join(&name);
     if !path.exists() {
         return Ok(None);
     }
-    Ok(Some(decode::decode(&Source::read(&path, &name)?)?))
+    Ok(Some(Source::read(&path, &name)?))
 }

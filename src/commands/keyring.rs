@@ -1,6 +1,6 @@
 //! Secrets and keys of one environment: opened, completed, and saved only by a command that changes something.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::Failure;
@@ -15,6 +15,19 @@ use crate::secret::Secret;
 use crate::state::bundle::{CLIENT_KEY, HOST_KEY};
 use crate::state::{Bundle, BundleStore, Identity, KnownHosts, SshKey, State, Store, random_password};
 
+/// Stands for the public half of a key that the next apply makes. As long as one is.
+const TO_BE_MADE: &str = "ssh-ed25519 (made_by_the_next_apply_and_unknown_until_then_______________________)";
+
+/// What is known before an apply, and stand-ins for what only an apply writes down.
+pub struct Planned {
+    /// Public keys that may log in, ours first.
+    pub authorized_keys: Vec<String>,
+    /// The public half of the first boot's host key.
+    pub host_key_public: String,
+    /// The secrets whose values were made just now, for this run alone.
+    made: Vec<String>,
+}
+
 /// What opens doors.
 pub struct Keyring {
     /// The bundle with everything that is needed; not yet on disk when something was made just now.
@@ -27,6 +40,8 @@ pub struct Keyring {
     pub authorized_keys: Vec<String>,
     /// The public half of the first boot's host key.
     pub host_key_public: String,
+    /// What a plan goes by, so that it is the same when it is made twice.
+    pub planned: Planned,
     client_key: ClientKey,
     proxy_jump: Option<String>,
     secrets: BTreeMap<String, Secret>,
@@ -44,6 +59,8 @@ impl Keyring {
             // A command that only looks must not make an identity.
             false => Bundle::default(),
         };
+        let kept = |name: &str| bundle.keys.contains_key(name);
+        let (knows_client, knows_host) = (kept(CLIENT_KEY), kept(HOST_KEY));
         let access = &sources.environment.access;
         let (client_key, public) = match &access.ssh_key {
             Some(path) => own_key(&absolute(&sources.directory, path.get()))?,
@@ -55,7 +72,25 @@ impl Keyring {
         let host_key = key(&mut bundle, HOST_KEY, state.environment.as_str())?;
         let mut authorized_keys = vec![public.trim().to_owned()];
         authorized_keys.extend(access.authorized_keys.iter().map(|key| key.get().trim().to_owned()));
+        let mut planned = Planned {
+            authorized_keys: authorized_keys.clone(),
+            host_key_public: host_key.public_openssh.clone(),
+            made: Vec::new(),
+        };
+        if let (None, false, Some(ours)) = (&access.ssh_key, knows_client, planned.authorized_keys.first_mut()) {
+            *ours = TO_BE_MADE.to_owned();
+        }
+        if !knows_host {
+            planned.host_key_public = TO_BE_MADE.to_owned();
+        }
+        let known: BTreeSet<String> = bundle.secrets.keys().cloned().collect();
         let secrets = resolve(sources, &mut bundle)?;
+        planned.made = bundle
+            .secrets
+            .keys()
+            .filter(|name| !known.contains(*name))
+            .cloned()
+            .collect();
         let known_hosts = KnownHosts::new(store.storage(), store.folder(), &state.environment, &state.lineage);
         known_hosts.fetch()?;
         Ok(Self {
@@ -64,6 +99,7 @@ impl Keyring {
             known_hosts,
             authorized_keys,
             host_key_public: host_key.public_openssh,
+            planned,
             client_key,
             proxy_jump: access.proxy_jump.as_ref().map(|jump| jump.get().clone()),
             secrets,
@@ -77,6 +113,15 @@ impl Keyring {
             secrets: self.secrets.clone(),
             host_key: self.bundle.keys.get(HOST_KEY).cloned(),
         }
+    }
+
+    /// As [`Keyring::bindings`], with one value for every secret that is not written down yet.
+    pub fn planned_bindings(&self, endpoint: Option<Endpoint>) -> Bindings {
+        let mut bindings = self.bindings(endpoint);
+        for name in &self.planned.made {
+            bindings.secrets.insert(name.clone(), Secret::new(TO_BE_MADE));
+        }
+        bindings
     }
 
     /// How the host is reached, as a value that borrows nothing.

@@ -9,18 +9,25 @@ mod destroy;
 mod failure;
 mod files;
 mod gc;
+mod history;
 mod init;
+mod kept;
 mod keyring;
 mod locked;
 mod output;
 mod plan;
 mod project;
+mod saved;
+mod show;
 mod shown;
 mod ssh;
 mod state;
+mod stats;
 mod status;
 mod stop;
+mod tally;
 mod terminal;
+mod told;
 
 pub use failure::{BAD_INPUT, Failure};
 
@@ -35,6 +42,12 @@ use terminal::print;
 /// # Errors
 /// Whatever kept it from its end, with the exit code for it.
 pub async fn run(cli: Cli) -> Result<(), Failure> {
+    let result = command(cli).await;
+    stats::of_process();
+    result
+}
+
+async fn command(cli: Cli) -> Result<(), Failure> {
     let directory = &cli.directory;
     let operator = cli.operator_cidr.as_ref();
     // Each on the heap: with a cloud's SDK inside, one future of them all is too deep for the compiler.
@@ -43,9 +56,11 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Validate(args) => files::validate(directory, args),
         Command::Render(args) => files::render(directory, args),
         Command::Plan(args) => Box::pin(plan::run(directory, operator, args)).await,
+        Command::Show(args) => show::run(args),
         Command::Apply(args) => Box::pin(apply::run(directory, operator, args)).await,
         Command::Status(args) => Box::pin(status::run(directory, operator, args)).await,
         Command::Output(args) => output::run(directory, args),
+        Command::History(args) => history::run(directory, args),
         Command::Ssh(args) => Box::pin(ssh::run(directory, operator, args)).await,
         Command::Destroy(args) => Box::pin(destroy::run(directory, args)).await,
         Command::State(args) => match &args.command {
@@ -53,7 +68,10 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
             cli::StateCommand::Import(args) => Box::pin(state::import(directory, args)).await,
         },
         Command::Gc(args) => Box::pin(gc::run(directory, args)).await,
-        Command::Schema => print(&format!("{:#}\n", schema())),
+        Command::Schema(args) => print(&match args.of {
+            cli::SchemaOf::Environment => format!("{:#}\n", schema()),
+            cli::SchemaOf::Events => format!("{:#}\n", crate::progress::stream::schema()),
+        }),
         Command::Completions(args) => {
             let mut text = Vec::new();
             clap_complete::generate(args.shell, &mut Cli::command(), "provision", &mut text);

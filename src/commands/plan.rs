@@ -1,43 +1,83 @@
-//! `provision plan`: what would be done. Writes nothing.
+//! `provision plan`: what would be done. Writes nothing but the file of `--out`.
 
 use std::path::Path;
 
 use ipnet::IpNet;
+use jiff::Timestamp;
 
-use super::Failure;
 use super::caller::{admitted, caller};
 use super::clouds::provider;
-use super::costs;
 use super::keyring::Keyring;
-use super::project::{Project, desired, hang_up, look, owner};
-use super::shown::waiting;
-use super::stop::{stop_on_signal, until_stopped};
-use super::terminal::print;
-use crate::cli;
-use crate::plan::{Allowed, plan, render_plan};
+use super::project::{Project, expected, hang_up, look, owner};
+use super::shown::Shown;
+use super::stop::until_stopped;
+use super::terminal::tell;
+use super::{Failure, costs, destroy, saved, show};
+use crate::cli::{self, Subject};
+use crate::plan::{Plan, plan_with};
+use crate::planfile::{Basis, Mode, PlanFile};
 
-/// Plans and prints.
+/// Plans, and tells how it ended.
 pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Plan) -> Result<(), Failure> {
-    let project = Project::find(directory, &args.environment)?;
-    let sources = project.sources()?;
-    let state = project.state()?;
-    let keyring = Keyring::open(&project.store, &state, &sources)?;
-    let desired = desired(&sources, &keyring, &state)?;
-    let provider = provider(&sources.environment, &state).await?.lean();
-    let caller = caller(&desired.instance.spec, operator).await?;
-    let work = async {
-        let looked = look(&provider, &state, &desired, caller.as_ref(), &keyring, &waiting);
-        let (observed, session) = until_stopped(&stop_on_signal(), looked).await?;
-        hang_up(session).await;
-        Ok(observed)
+    let shown = Shown::begin("plan", Some(&args.environment.name), args.json);
+    let ended = Box::pin(way(directory, operator, args, &shown)).await;
+    shown.end(ended)
+}
+
+/// Plans, saves when that was asked for, and prints.
+async fn way(directory: &Path, operator: Option<&IpNet>, args: &cli::Plan, shown: &Shown) -> Result<(), Failure> {
+    let (file, plan) = match args.destroy {
+        true => destroy::planned(directory, args).await?,
+        false => planned(directory, operator, args, shown).await?,
     };
-    let observed = admitted(&provider, &owner(&state), caller.as_ref(), work).await?;
-    let mut plan = plan(&desired, &state, &observed, Allowed::default());
-    costs::tell_of(&mut plan, &provider).await;
-    let color = std::io::IsTerminal::is_terminal(&std::io::stdout()) && super::terminal::color();
-    print(&render_plan(&plan, color))?;
+    if let Some(path) = &args.out {
+        saved::write(path, &file)?;
+    }
+    match args.json {
+        true => shown.plan(&plan),
+        false => show::print_plan(&file, false, args.format)?,
+    }
+    if let Some(path) = &args.out {
+        tell(&format!(
+            "saved; `provision apply {}` does this and nothing else",
+            Subject::of(path)
+        ));
+    }
     match (args.detailed_exitcode, plan.is_empty()) {
         (true, false) => Err(Failure::Pending),
         _ => Ok(()),
     }
+}
+
+async fn planned(
+    directory: &Path,
+    operator: Option<&IpNet>,
+    args: &cli::Plan,
+    shown: &Shown,
+) -> Result<(PlanFile, Plan), Failure> {
+    let stop = shown.stopping();
+    let project = Project::find(directory, &args.environment)?;
+    let sources = project.sources()?;
+    let state = project.state()?;
+    let keyring = Keyring::open(&project.store, &state, &sources)?;
+    let desired = expected(&sources, &keyring, &state)?;
+    let options = saved::options(&args.scope, args.allow_data_loss);
+    options.check(&desired, &state)?;
+    let provider = until_stopped(&stop, provider(&sources.environment, &state))
+        .await?
+        .lean();
+    let caller = until_stopped(&stop, caller(&desired.instance.spec, operator)).await?;
+    let waiting = |note| shown.note(note);
+    let work = async {
+        let looked = look(&provider, &state, &desired, caller.as_ref(), &keyring, &waiting);
+        let (observed, session) = until_stopped(&stop, looked).await?;
+        hang_up(session).await;
+        Ok(observed)
+    };
+    let observed = admitted(&provider, &owner(&state), caller.as_ref(), work).await?;
+    let mut plan = plan_with(&desired, &state, &observed, &options);
+    let basis = Basis::new(&sources, &desired, &observed, &plan);
+    costs::tell_of(&mut plan, &provider).await;
+    let file = PlanFile::new(Mode::apply(&options), basis, &plan, Timestamp::now());
+    Ok((file, plan))
 }

@@ -106,13 +106,27 @@ pub fn names(state: &State, desired: Option<&Desired>) -> BTreeSet<String> {
 /// # Errors
 /// Everything that is wrong with what was written.
 pub fn desired(sources: &Sources, keyring: &Keyring, state: &State) -> Result<Desired, Failure> {
-    let bindings = keyring.bindings(state.endpoint());
     let given = Given {
         name: &state.environment,
         lineage: &state.lineage,
         authorized_keys: &keyring.authorized_keys,
         host_key_public: &keyring.host_key_public,
-        bindings: &bindings,
+        bindings: &keyring.bindings(state.endpoint()),
+    };
+    Ok(desire(sources, &given)?)
+}
+
+/// As [`desired`], with stand-ins for keys and secrets that the next apply makes: what is planned, and the same each time.
+///
+/// # Errors
+/// Everything that is wrong with what was written.
+pub fn expected(sources: &Sources, keyring: &Keyring, state: &State) -> Result<Desired, Failure> {
+    let given = Given {
+        name: &state.environment,
+        lineage: &state.lineage,
+        authorized_keys: &keyring.planned.authorized_keys,
+        host_key_public: &keyring.planned.host_key_public,
+        bindings: &keyring.planned_bindings(state.endpoint()),
     };
     Ok(desire(sources, &given)?)
 }
@@ -144,16 +158,9 @@ pub async fn look(
     .await?)
 }
 
-/// Ends the connection, so that the process leaves none behind. With `PROVISION_STATS` set, says what it was used for
-/// (`make bench` counts round trips with it).
+/// Ends the connection, so that the process leaves none behind.
 pub async fn hang_up(session: Option<Session>) {
     let Some(session) = session else { return };
-    let counts = session.count();
+    super::stats::of_session(&session);
     session.close().await;
-    if std::env::var_os("PROVISION_STATS").is_some() {
-        super::terminal::tell(&format!(
-            "stats: {} ssh connection, {} command(s)",
-            counts.connections, counts.commands
-        ));
-    }
 }

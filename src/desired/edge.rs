@@ -59,6 +59,7 @@ pub fn edge(
     Some(DesiredEdge {
         stack: DesiredStack {
             name,
+            needs: behind(sources, &routes),
             files: BTreeMap::from([
                 ("compose.yaml".to_owned(), text(Rendered::new(COMPOSE))),
                 (OVERRIDE.to_owned(), text(Rendered::new(compose))),
@@ -197,6 +198,16 @@ fn route(
 }
 
 /// The edge's own service takes a name on the shared network too.
+/// The stacks whose services the routes lead to.
+fn behind(sources: &Sources, routes: &[Route]) -> BTreeSet<StackName> {
+    let serves = |services: &BTreeMap<_, _>| routes.iter().any(|route| services.contains_key(&route.service));
+    let stacks = sources.stacks.iter();
+    stacks
+        .filter(|(_, stack)| serves(&stack.compose.services))
+        .map(|(name, _)| name.clone())
+        .collect()
+}
+
 fn check_services(findings: &mut Findings<'_>, sources: &Sources) {
     for (name, stack) in &sources.stacks {
         let clash = name.as_str() == StackName::edge().as_str() || stack.compose.services.contains_key("caddy");

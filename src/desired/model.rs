@@ -1,6 +1,6 @@
 //! What shall be: every default filled in, every template rendered, nothing left to fail because of what was written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::names::{Digest, EnvironmentName, StackName};
 use crate::provider::InstanceSpec;
@@ -71,6 +71,8 @@ pub struct DesiredEdge {
 pub struct DesiredStack {
     /// Its name, also the Compose project's.
     pub name: StackName,
+    /// The stacks that it needs; of the edge: those that its routes lead to.
+    pub needs: BTreeSet<StackName>,
     /// Its files by path relative to its folder.
     pub files: BTreeMap<String, DesiredFile>,
     /// Its services, jobs included.

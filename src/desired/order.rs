@@ -6,10 +6,10 @@ use super::Findings;
 use crate::environment::Sources;
 use crate::names::StackName;
 
-/// Stacks in the order in which they are brought up: by need, then by name.
+/// Stacks in the order in which they are brought up, by need, then by name; each with what it needs.
 ///
 /// A stack needs what its manifest `requires`, and every stack whose `{{stacks.<name>.…}}` its variables name.
-pub fn order(findings: &mut Findings<'_>, sources: &Sources) -> Vec<StackName> {
+pub fn order(findings: &mut Findings<'_>, sources: &Sources) -> Vec<(StackName, BTreeSet<StackName>)> {
     let needs: BTreeMap<&StackName, BTreeSet<&StackName>> = sources
         .stacks
         .keys()
@@ -40,7 +40,21 @@ pub fn order(findings: &mut Findings<'_>, sources: &Sources) -> Vec<StackName> {
             }
         }
     }
+    let needed = |name: &StackName| {
+        needs
+            .get(name)
+            .into_iter()
+            .flatten()
+            .map(|need| (*need).clone())
+            .collect()
+    };
     ordered
+        .into_iter()
+        .map(|name| {
+            let needs = needed(&name);
+            (name, needs)
+        })
+        .collect()
 }
 
 fn needs<'a>(findings: &mut Findings<'_>, sources: &'a Sources, name: &StackName) -> BTreeSet<&'a StackName> {

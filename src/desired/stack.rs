@@ -36,7 +36,7 @@ pub fn stacks(
     let before = findings.problems.len();
     let stacks: Vec<DesiredStack> = order(findings, sources)
         .into_iter()
-        .filter_map(|name| one(findings, sources, context, given, network, &name))
+        .filter_map(|(name, needs)| one(findings, sources, context, given, network, (&name, needs)))
         .collect();
     unused_images(findings, sources);
     (findings.problems.len() == before).then_some(stacks)
@@ -48,7 +48,7 @@ fn one(
     context: &Context,
     given: &Given<'_>,
     network: &str,
-    name: &StackName,
+    (name, needs): (&StackName, BTreeSet<StackName>),
 ) -> Option<DesiredStack> {
     let source = sources.stacks.get(name)?;
     let stack_context = context.of_stack(name);
@@ -83,6 +83,7 @@ fn one(
     );
     Some(DesiredStack {
         name: name.clone(),
+        needs,
         services: services(&source.compose, &jobs, &scale),
         archives: archives(sources, &source.compose),
         files,

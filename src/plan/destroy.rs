@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Action, Change, Plan, Step};
+use super::{Action, Change, Plan, Refusal, Step};
 use crate::names::Address;
 use crate::state::State;
 
@@ -58,7 +58,10 @@ pub fn plan_destroy(state: &State, protect: bool, keep_volume: bool) -> Plan {
         })
         .collect();
     let refusals = if protect {
-        vec!["the environment is protected: set protect = false in its file first".into()]
+        vec![Refusal {
+            address: None,
+            reason: "the environment is protected: set protect = false in its file first".into(),
+        }]
     } else {
         Vec::new()
     };

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use console::Style;
 use similar::{ChangeTag, TextDiff};
 
-use super::{Change, Difference, Origin, Plan, Step};
+use super::{Change, Difference, Origin, Outline, OutlineStep, Plan};
 
 /// Colours, or none of them.
 struct Paint {
@@ -37,40 +37,27 @@ impl Paint {
 
 /// Renders a plan for a terminal or a log: a line or block a step, then a summary of one line.
 pub fn render_plan(plan: &Plan, color: bool) -> String {
+    render_outline(&Outline::from(plan), color)
+}
+
+/// As [`render_plan`], of a plan that was saved.
+pub fn render_outline(plan: &Outline, color: bool) -> String {
     let paint = Paint::new(color);
     let mut out = String::new();
     for step in &plan.steps {
         let _ = write_step(&mut out, step, &paint);
     }
-    for note in &plan.notes {
+    for note in plan.notes.iter().chain(&plan.look_again) {
         let _ = writeln!(out, "note: {note}");
-    }
-    if let Some(reason) = plan.look_again {
-        let _ = writeln!(out, "note: {reason}");
     }
     for refusal in &plan.refusals {
         let _ = writeln!(out, "{} {refusal}", paint.remove.apply_to("refused:"));
     }
-    let _ = writeln!(out, "{}", paint.bold.apply_to(summary(plan)));
+    let _ = writeln!(out, "{}", paint.bold.apply_to(plan.headline()));
     out
 }
 
-fn summary(plan: &Plan) -> String {
-    if plan.steps.is_empty() {
-        return format!("{} is as it shall be: nothing to do.", plan.environment);
-    }
-    let count = |wanted: fn(&Change) -> bool| plan.steps.iter().filter(|step| wanted(&step.change)).count();
-    format!(
-        "{}: {} to add, {} to change, {} to replace, {} to remove.",
-        plan.environment,
-        count(|change| matches!(change, Change::Create { .. })),
-        count(|change| matches!(change, Change::Update { .. })),
-        count(|change| matches!(change, Change::Replace { .. })),
-        count(|change| matches!(change, Change::Delete { .. })),
-    )
-}
-
-fn write_step(out: &mut String, step: &Step, paint: &Paint) -> std::fmt::Result {
+fn write_step(out: &mut String, step: &OutlineStep, paint: &Paint) -> std::fmt::Result {
     let (sign, style) = match &step.change {
         Change::Create { .. } => ("+", &paint.add),
         Change::Update { .. } => ("~", &paint.change),

@@ -141,7 +141,7 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, host: Host, p
 }
 
 /// Whether a step gives the machine its data volume (again): then the script must mount it, and format one that is blank.
-fn attaches_volume(step: &Step) -> bool {
+pub(super) fn attaches_volume(step: &Step) -> bool {
     let in_place = ["size_gib", "tags"];
     step.address == Address::MachineVolume
         && match &step.change {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, Allowed, Change, Difference, Origin, Plan, Step};
+use super::{Action, Change, Difference, Options, Origin, Plan, Refusal, Step};
 use crate::desired::Desired;
 use crate::names::Address;
 use crate::observe::Observed;
@@ -33,7 +33,7 @@ pub enum Host {
 const BEFORE: [Address; 2] = [Address::MachineKey, Address::MachineFirewall];
 
 /// Plans the machine and what belongs to it.
-pub fn plan(desired: &Desired, state: &State, observed: &Observed, allowed: Allowed, plan: &mut Plan) -> Host {
+pub fn plan(desired: &Desired, state: &State, observed: &Observed, options: &Options, plan: &mut Plan) -> Host {
     let mut wanted = desired.instance.spec.parts();
     let parts = Parts {
         desired,
@@ -47,7 +47,7 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, allowed: Allo
     }
     let keeps_volume =
         wanted.contains_key(&Address::MachineVolume) && observed.parts.contains_key(&Address::MachineVolume);
-    let host = instance(desired, state, observed, allowed, keeps_volume, plan);
+    let host = instance(desired, state, observed, options, keeps_volume, plan);
     let fixed = wanted.contains_key(&Address::MachineAddress);
     let moves = host == Host::Stays && fixed != observed.parts.contains_key(&Address::MachineAddress);
     let needed: BTreeSet<Address> = wanted.keys().cloned().collect();
@@ -88,7 +88,9 @@ impl Parts<'_> {
         let settled = record.is_some_and(|record| record.status == Status::Present);
         let mut facts = record.map(|record| record.facts.clone()).unwrap_or_default();
         facts.extend(self.observed.provider.clone());
-        plan.refusals.extend(self.observed.obstacles.get(address).cloned());
+        let obstacle = self.observed.obstacles.get(address);
+        plan.refusals
+            .extend(obstacle.map(|reason| Refusal::of(address, reason)));
         let change = match self.observed.parts.get(address) {
             None => {
                 if settled {
@@ -121,7 +123,7 @@ impl Parts<'_> {
                         difference.new.as_deref(),
                     );
                     if let Course::Refuse(reason) = course {
-                        plan.refusals.push(reason);
+                        plan.refusals.push(Refusal::of(address, reason));
                     }
                 }
                 if !differences.is_empty() {
@@ -171,8 +173,9 @@ impl Parts<'_> {
     /// What the state knows and the file asks for no more.
     fn remove(&self, address: &Address, plan: &mut Plan) {
         if *address == Address::MachineVolume {
-            plan.refusals.push(format!(
-                "{address} cannot be taken away: its data would be lost; destroy the environment instead"
+            plan.refusals.push(Refusal::of(
+                address,
+                format!("{address} cannot be taken away: its data would be lost; destroy the environment instead"),
             ));
         }
         let record = self.state.record(address);
@@ -197,7 +200,7 @@ fn instance(
     desired: &Desired,
     state: &State,
     observed: &Observed,
-    allowed: Allowed,
+    options: &Options,
     keeps_volume: bool,
     plan: &mut Plan,
 ) -> Host {
@@ -275,10 +278,13 @@ fn instance(
             Course::InPlace => {}
             Course::Restart => restarts = true,
             Course::Replace(reason) => reasons.push(reason),
-            Course::Refuse(reason) => plan.refusals.push(reason),
+            Course::Refuse(reason) => plan.refusals.push(Refusal::of(&address, reason)),
         }
     }
 
+    if options.replace.contains(&address) {
+        reasons.push("asked for with --replace".to_owned());
+    }
     let apart = spec.parts().contains_key(&Address::MachineVolume);
     if apart && !keeps_volume && without_volume(state, record, instance) {
         reasons.push("Docker's data moves to a volume only on a new machine".to_owned());
@@ -296,12 +302,14 @@ fn instance(
             "ALL DATA ON ITS DISK IS LOST"
         };
         if desired.protect && !bare {
-            plan.refusals.push(format!(
-                "{address} would be replaced, and the environment is protected (protect = true)"
+            plan.refusals.push(Refusal::of(
+                &address,
+                format!("{address} would be replaced, and the environment is protected (protect = true)"),
             ));
-        } else if !keeps_data && !bare && !allowed.data_loss {
-            plan.refusals.push(format!(
-                "{address} would be replaced and its data lives on its root disk: back it up, then add --allow-data-loss"
+        } else if !keeps_data && !bare && !options.allowed.data_loss {
+            plan.refusals.push(Refusal::of(
+                &address,
+                format!("{address} would be replaced and its data lives on its root disk: back it up, then add --allow-data-loss"),
             ));
         }
         plan.steps.push(step(

@@ -6,14 +6,18 @@ mod display;
 mod host;
 mod machine;
 mod model;
+mod outline;
+mod scope;
 mod stacks;
 #[cfg(test)]
 mod tests;
 
 pub use destroy::plan_destroy;
-pub use display::render_plan;
+pub use display::{render_outline, render_plan};
 pub use host::base_digests;
-pub use model::{Action, Change, Difference, Origin, Plan, Release, Step};
+pub use model::{Action, Change, Difference, Origin, Plan, Refusal, Release, Step};
+pub use outline::{Outline, OutlineStep, Summary};
+pub use scope::{Options, Unknown};
 pub use stacks::{RELEASE, STACKS, attributes, job_fact, once_fact};
 
 use crate::desired::Desired;
@@ -28,8 +32,23 @@ pub struct Allowed {
     pub data_loss: bool,
 }
 
-/// Plans. An environment that is as it shall be gives no steps.
+/// Plans all of it. An environment that is as it shall be gives no steps.
 pub fn plan(desired: &Desired, state: &State, observed: &Observed, allowed: Allowed) -> Plan {
+    let options = Options {
+        allowed,
+        ..Options::default()
+    };
+    plan_with(desired, state, observed, &options)
+}
+
+/// Plans what was asked for: all of it, or a part; what is as it shall be is made anew when that was asked for.
+pub fn plan_with(desired: &Desired, state: &State, observed: &Observed, options: &Options) -> Plan {
+    let mut plan = whole(desired, state, observed, options);
+    scope::narrow(&mut plan, desired, state, options);
+    plan
+}
+
+fn whole(desired: &Desired, state: &State, observed: &Observed, options: &Options) -> Plan {
     let mut plan = Plan {
         environment: desired.environment.clone(),
         lineage: state.lineage.clone(),
@@ -39,7 +58,7 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, allowed: Allo
         refusals: Vec::new(),
         look_again: None,
     };
-    let host = machine::plan(desired, state, observed, allowed, &mut plan);
+    let host = machine::plan(desired, state, observed, options, &mut plan);
     if host == machine::Host::Moves {
         return plan;
     }
@@ -60,6 +79,6 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, allowed: Allo
         plan.look_again = Some("Docker does not answer; the stacks are looked at once it does");
         return plan;
     }
-    stacks::plan(desired, state, observed, host, &mut plan);
+    stacks::plan(desired, state, observed, options, host, &mut plan);
     plan
 }

@@ -1,6 +1,9 @@
 //! The plan: an ordered list of steps, each with what changes and everything the executor needs to do it.
 
 use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
 
 use crate::desired::{ArchiveRef, DesiredStack};
 use crate::names::{Address, EnvironmentName, Lineage, StackName};
@@ -21,9 +24,34 @@ pub struct Plan {
     /// Worth knowing although nothing will be done about it.
     pub notes: Vec<String>,
     /// Why the plan must not be applied; empty when it may.
-    pub refusals: Vec<String>,
+    pub refusals: Vec<Refusal>,
     /// Why the host could not be looked at yet: it is looked at again after these steps, before anything else is done.
     pub look_again: Option<&'static str>,
+}
+
+/// Why a plan must not be applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What it is about; none when it is about all of it.
+    pub address: Option<Address>,
+    /// Why, and what to do.
+    pub reason: String,
+}
+
+impl Refusal {
+    /// One that is about an address.
+    pub fn of(address: &Address, reason: impl Into<String>) -> Self {
+        Self {
+            address: Some(address.clone()),
+            reason: reason.into(),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
 }
 
 impl Plan {
@@ -49,11 +77,13 @@ pub struct Step {
 }
 
 /// The kind of a change, with what a person wants to see of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "snake_case")]
 pub enum Change {
     /// `+`
     Create {
         /// Attributes worth showing.
+        #[serde(with = "pairs")]
         shown: Vec<(String, String)>,
     },
     /// `~`
@@ -71,12 +101,33 @@ pub enum Change {
     /// `-`
     Delete {
         /// What goes with it.
+        #[serde(with = "pairs")]
         shown: Vec<(String, String)>,
     },
 }
 
+/// Names and values as objects, which programs read more easily than lists of two.
+mod pairs {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    struct Pair<T> {
+        name: T,
+        value: T,
+    }
+
+    pub fn serialize<S: Serializer>(pairs: &[(String, String)], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(pairs.iter().map(|(name, value)| Pair { name, value }))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, String)>, D::Error> {
+        let pairs = Vec::<Pair<String>>::deserialize(deserializer)?;
+        Ok(pairs.into_iter().map(|pair| (pair.name, pair.value)).collect())
+    }
+}
+
 /// One difference between what is and what shall be.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
     /// What differs: an attribute, a file, a container.
     pub subject: String,
@@ -89,7 +140,8 @@ pub struct Difference {
 }
 
 /// Who made something differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Origin {
     /// The environment's files changed.
     Files,
@@ -178,4 +230,6 @@ pub struct Release {
     pub once: Vec<String>,
     /// Whether this is the edge, which is reloaded with proof.
     pub edge: bool,
+    /// Whether containers are made anew although nothing of them changed.
+    pub recreate: bool,
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::machine::Host;
-use super::{Action, Change, Difference, Origin, Plan, Release, Step};
+use super::{Action, Change, Difference, Options, Origin, Plan, Release, Step};
 use crate::desired::{Body, Desired, DesiredService, DesiredStack, normal_image};
 use crate::names::{Address, Digest, StackName};
 use crate::observe::Observed;
@@ -31,16 +31,15 @@ pub fn job_fact(job: &str) -> String {
 }
 
 /// Plans every stack, then the removal of those that are no longer written, then the edge.
-pub fn plan(desired: &Desired, state: &State, observed: &Observed, host: Host, plan: &mut Plan) {
+pub fn plan(desired: &Desired, state: &State, observed: &Observed, options: &Options, host: Host, plan: &mut Plan) {
     let probe = observed.host.probe().filter(|_| host == Host::Stays);
     for stack in &desired.stacks {
         one(
             desired,
             &Address::Stack(stack.name.clone()),
             stack,
-            state,
-            probe,
-            host,
+            Known { state, probe, host },
+            options,
             plan,
         );
     }
@@ -64,19 +63,27 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, host: Host, p
         });
     }
     if let Some(edge) = &desired.edge {
-        one(desired, &Address::Edge, &edge.stack, state, probe, host, plan);
+        let known = Known { state, probe, host };
+        one(desired, &Address::Edge, &edge.stack, known, options, plan);
     }
+}
+
+/// What is known of where a stack is.
+struct Known<'a> {
+    state: &'a State,
+    probe: Option<&'a Probe>,
+    host: Host,
 }
 
 fn one(
     desired: &Desired,
     address: &Address,
     stack: &DesiredStack,
-    state: &State,
-    probe: Option<&Probe>,
-    host: Host,
+    known: Known<'_>,
+    options: &Options,
     plan: &mut Plan,
 ) {
+    let Known { state, probe, host } = known;
     let wanted = attributes(stack, &desired.bindings);
     let edge = *address == Address::Edge;
     let record = state.record(address);
@@ -111,6 +118,7 @@ fn one(
                 after: stack.jobs.after_deploy.clone(),
                 once,
                 edge,
+                recreate: false,
             })),
             attributes: wanted,
             facts,
@@ -133,7 +141,8 @@ fn one(
         // What the files ask for anew cannot be there yet: that is no drift.
         differences.extend(seen.into_iter().filter(|_| !changed));
     }
-    if differences.is_empty() {
+    let recreate = options.replace.contains(address);
+    if differences.is_empty() && !recreate {
         return;
     }
     let archives = match probe {
@@ -149,7 +158,13 @@ fn one(
     let jobs = |jobs: &Vec<String>| if changed { jobs.clone() } else { Vec::new() };
     plan.steps.push(Step {
         address: address.clone(),
-        change: Change::Update { differences },
+        change: match recreate {
+            true => Change::Replace {
+                because: "asked for with --replace; its containers are made anew, its volumes stay".into(),
+                differences,
+            },
+            false => Change::Update { differences },
+        },
         action: Action::Deploy(Box::new(Release {
             stack: stack.clone(),
             archives,
@@ -157,6 +172,7 @@ fn one(
             after: jobs(&stack.jobs.after_deploy),
             once,
             edge,
+            recreate,
         })),
         attributes: wanted,
         facts,

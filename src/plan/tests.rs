@@ -83,3 +83,11 @@ fn everything_is_made_in_order() {
     demo: 6 to add, 0 to change, 0 to replace, 0 to remove.
     ");
 }
+
+impl Plan {
+    /// Every refusal, a line each.
+    fn refusals(&self) -> String {
+        let refusals: Vec<String> = self.refusals.iter().map(ToString::to_string).collect();
+        refusals.join("\n")
+    }
+}

@@ -20,7 +20,7 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use super::keys;
-use super::process::ProcessIdentity;
+use super::process::{ProcessIdentity, who};
 use super::storage::{Expect, Place, Storage, StorageError, Version};
 use crate::names::hex;
 
@@ -281,7 +281,7 @@ impl Lock {
                 }
             };
             let lease = Lease {
-                holder: format!("{}@{}", user(), process.host),
+                holder: who(),
                 command: command.to_owned(),
                 reason: reason.map(str::to_owned),
                 since: now,
@@ -571,11 +571,4 @@ fn token() -> Result<String, StorageError> {
     let mut bytes = [0_u8; 16];
     keys::fill(&mut bytes, "make a token").map_err(io::Error::other)?;
     Ok(hex(&bytes))
-}
-
-fn user() -> String {
-    ["USER", "LOGNAME"]
-        .iter()
-        .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()))
-        .unwrap_or_else(|| "unknown".to_owned())
 }

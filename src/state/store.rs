@@ -282,6 +282,18 @@ impl Store {
         })
     }
 
+    /// Removes what is kept beside the state under a name. Nothing happens when there is nothing.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn remove(&self, name: &str) -> Result<(), StoreError> {
+        let removed = self.storage.remove(name, &Expect::Any);
+        removed.map_err(|why| StoreError::Write {
+            place: self.storage.place(name),
+            why,
+        })
+    }
+
     /// The names of what is kept in a folder beside the state, sorted.
     ///
     /// # Errors

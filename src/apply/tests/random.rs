@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::fixture::{AWS, DEMO, Ended, Lab, Run, Write};
+use crate::fixture::{AWS, DEMO, Deed, Ended, Lab, Run, Write};
 use crate::names::{Address, Endpoint};
 use crate::plan::Allowed;
 
@@ -162,12 +162,51 @@ fn ends_like_one_clean_apply(at_aws: bool, happenings: Vec<Happening>, last: Fil
     Ok(())
 }
 
+/// Kills and cuts alone, of one and the same environment: what was made is made once, and nothing is left out.
+fn nothing_is_done_twice(at_aws: bool, happenings: Vec<Happening>) -> Result<(), TestCaseError> {
+    let lab = if at_aws { Lab::aws() } else { Lab::demo() };
+    let mut run = Run::new();
+    for happening in happenings {
+        (run.writes, run.write) = (0, Write::All);
+        (run.world.points, run.world.broken_at) = (0, None);
+        match happening {
+            Happening::CutAt(point) => run.world.broken_at = Some(point),
+            Happening::KilledAt(write, true) => run.write = Write::Last(write),
+            Happening::KilledAt(write, false) => run.write = Write::Not(write),
+            Happening::Applied | Happening::Edited(_) | Happening::Drifted(_) => {}
+        }
+        run.apply(&lab, ALLOWED);
+    }
+    run.settle(&lab);
+    let mut clean = Run::new();
+    clean.settle(&lab);
+    let made = |run: &Run| {
+        let made = run.world.deeds.iter().filter(|deed| !matches!(deed, Deed::Job(_)));
+        let mut made: Vec<Deed> = made.cloned().collect();
+        made.sort();
+        made
+    };
+    prop_assert_eq!(made(&run), made(&clean));
+    prop_assert_eq!(run.records(), clean.records());
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_history_ends_like_one_clean_apply(happenings in proptest::collection::vec(happening(), 0..10), last in files()) {
         ends_like_one_clean_apply(false, happenings, last)?;
+    }
+
+    #[test]
+    fn however_often_it_is_killed_nothing_is_made_twice(happenings in proptest::collection::vec(happening(), 0..10)) {
+        nothing_is_done_twice(false, happenings)?;
+    }
+
+    #[test]
+    fn however_often_it_is_killed_nothing_is_made_twice_at_a_cloud(happenings in proptest::collection::vec(happening(), 0..10)) {
+        nothing_is_done_twice(true, happenings)?;
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The variables that Compose will put into a file: Docker makes an unset one an empty text, without an error.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::super::yaml::{Node, Value};
@@ -32,54 +33,65 @@ pub(super) fn variables(root: &Node) -> Vec<Variable> {
 
 fn collect(node: &Node, found: &mut Vec<Variable>) {
     match &node.value {
-        Value::Text(text) => scan(text, &node.span, true, found),
+        Value::Text(text) => scan(text, &node.span, found),
         Value::List(items) => items.iter().for_each(|item| collect(item, found)),
         Value::Map(entries) => entries.iter().for_each(|(_, value)| collect(value, found)),
         Value::Null | Value::Boolean(_) | Value::Integer(_) | Value::Float(_) => {}
     }
 }
 
-/// Finds the variables of one text. Those inside another's default are only asked for when the other is unset.
-fn scan(text: &str, span: &Range<usize>, outermost: bool, found: &mut Vec<Variable>) {
-    let mut rest = text;
-    while let Some((_, after)) = rest.split_once('$') {
-        if let Some(escaped) = after.strip_prefix('$') {
-            rest = escaped;
+/// Finds the variables of one text. Those inside another's default are only asked for when the other is unset. In one pass and without
+/// recursion: what is nested a hundred thousand deep costs time by its length and no stack.
+fn scan(text: &str, span: &Range<usize>, found: &mut Vec<Variable>) {
+    let closing = closing_braces(text);
+    // Where the defaults end that we are in.
+    let mut within: Vec<usize> = Vec::new();
+    let mut at = 0;
+    while let Some(dollar) = text[at..].find('$').map(|offset| at + offset) {
+        at = dollar + 1;
+        if text[at..].starts_with('$') {
+            at += 1;
             continue;
         }
-        let braced = after.strip_prefix('{');
-        let body = braced.unwrap_or(after);
-        let length = body
+        while within.last().is_some_and(|end| *end < dollar) {
+            within.pop();
+        }
+        let braced = text[at..].starts_with('{');
+        let begin = at + usize::from(braced);
+        let length = text[begin..]
             .bytes()
             .take_while(|b| b.is_ascii_alphanumeric() || *b == b'_')
             .count();
-        let (name, tail) = body.split_at(length);
+        let name = &text[begin..begin + length];
         if !name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
-            rest = after;
             continue;
         }
-        let default = braced.and_then(|_| closing_brace(tail)).unwrap_or(0);
-        let (default, tail) = tail.split_at(default);
+        let end = closing.get(&at).copied().filter(|_| braced);
+        let default = end.map_or("", |end| &text[begin + length..end]);
         found.push(Variable {
             name: name.to_owned(),
             span: span.clone(),
-            required: outermost && !default.trim_start_matches(':').starts_with(['-', '+']),
+            required: within.is_empty() && !default.trim_start_matches(':').starts_with(['-', '+']),
         });
-        scan(default, span, false, found);
-        rest = tail;
+        within.extend(end);
+        at = begin + length;
     }
 }
 
-/// Where the brace ends that was opened before `text`.
-fn closing_brace(text: &str) -> Option<usize> {
-    let mut depth = 0_usize;
-    for (at, c) in text.char_indices() {
-        match c {
-            '{' => depth += 1,
-            '}' if depth == 0 => return Some(at),
-            '}' => depth -= 1,
+/// Where each brace ends, by where it was opened.
+fn closing_braces(text: &str) -> BTreeMap<usize, usize> {
+    let mut open = Vec::new();
+    let mut closing = BTreeMap::new();
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'{' => open.push(at),
+            b'}' => {
+                if let Some(begin) = open.pop() {
+                    closing.insert(begin, at);
+                }
+            }
             _ => {}
         }
     }
-    None
+    closing
 }

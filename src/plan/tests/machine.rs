@@ -97,7 +97,7 @@ fn a_volume_never_shrinks_and_is_never_taken_away() {
     ");
     lab.change("[data]\nvolume_gib = 4\n", "");
     let plan = run.plan_allowing(&lab, DATA_LOSS);
-    assert_snapshot!(plan.refusals.join("\n"), @"volume_gib cannot be taken away: its data would be lost; destroy the environment instead");
+    assert_snapshot!(plan.refusals(), @"volume_gib cannot be taken away: its data would be lost; destroy the environment instead");
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a_smaller_disk_is_another_machine_and_refused_while_data_is_on_it() {
     let (lab, mut run) = without_volume();
     lab.change("[machine.local]", "[machine.local]\ndisk_gib = 10");
     let plan = run.plan(&lab);
-    assert_snapshot!(plan.refusals.join("\n"), @"machine.instance would be replaced and its data lives on its root disk: back it up, then add --allow-data-loss");
+    assert_snapshot!(plan.refusals(), @"machine.instance would be replaced and its data lives on its root disk: back it up, then add --allow-data-loss");
     let text = settle_allowing(&mut run, &lab, DATA_LOSS);
     assert_snapshot!(text.lines().take(3).collect::<Vec<_>>().join("\n"), @r"
     ± machine.instance
@@ -152,7 +152,7 @@ fn another_image_replaces_the_machine_and_keeps_the_data_volume() {
 fn data_moves_to_a_volume_only_on_a_new_machine() {
     let (lab, mut run) = without_volume();
     lab.change("[stacks.postgres]", "[data]\nvolume_gib = 5\n[stacks.postgres]");
-    assert_snapshot!(run.plan(&lab).refusals.join("\n"), @"machine.instance would be replaced and its data lives on its root disk: back it up, then add --allow-data-loss");
+    assert_snapshot!(run.plan(&lab).refusals(), @"machine.instance would be replaced and its data lives on its root disk: back it up, then add --allow-data-loss");
     settle_allowing(&mut run, &lab, DATA_LOSS);
 }
 
@@ -161,7 +161,7 @@ fn a_protected_environment_keeps_its_machine() {
     let (lab, run) = demo();
     lab.change("debian-13.qcow2", "debian-14.qcow2");
     lab.change("[machine.local]", "protect = true\n[machine.local]");
-    assert_snapshot!(run.plan_allowing(&lab, DATA_LOSS).refusals.join("\n"), @"machine.instance would be replaced, and the environment is protected (protect = true)");
+    assert_snapshot!(run.plan_allowing(&lab, DATA_LOSS).refusals(), @"machine.instance would be replaced, and the environment is protected (protect = true)");
 }
 
 #[test]
