@@ -178,9 +178,12 @@ pub struct Render {
 /// Options of everything that works on an environment under its lock.
 #[derive(Debug, Clone, Args)]
 pub struct Locking {
-    /// How long to wait for another run to end, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds)]
+    /// How long to wait for another run to end, such as `90s` or `5m`; a number alone is seconds.
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = wait)]
     pub lock_wait: Duration,
+    /// What others are told who want the lock meanwhile, such as a CI job's address.
+    #[arg(long, value_name = "TEXT", env = "PROVISION_LOCK_REASON", hide_env_values = true)]
+    pub lock_reason: Option<String>,
 }
 
 /// Which part of an environment, and what of it anew.
@@ -519,6 +522,18 @@ fn time(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "write hours or days such as 4h or 2d, from a minute to a year".to_owned())
 }
 
-fn seconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
-    text.parse().map(Duration::from_secs)
+/// A length of time: a number with `s`, `m` or `h`, or without for seconds.
+fn wait(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    let (number, factor) = match text.char_indices().next_back() {
+        Some((at, 's')) => (&text[..at], 1),
+        Some((at, 'm')) => (&text[..at], 60),
+        Some((at, 'h')) => (&text[..at], 3600),
+        _ => (text, 1),
+    };
+    let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+    seconds
+        .filter(|seconds| *seconds <= 7 * 24 * 3600)
+        .map(Duration::from_secs)
+        .ok_or_else(|| "not a length of time of at most a week, such as 90s, 5m or 1h".to_owned())
 }

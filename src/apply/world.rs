@@ -68,6 +68,11 @@ impl World for RealWorld<'_> {
         let acted = self.take(step, ledger, &clean).await;
         acted.map_err(|why| why.mapped(&|text| redactor.clean(&text)))
     }
+
+    async fn look(&mut self, say: Say<'_>) -> Result<Option<Probe>, ActError> {
+        let session = self.session(say).await?;
+        Ok(Some(crate::observe::probe(session, say).await?))
+    }
 }
 
 impl RealWorld<'_> {
@@ -87,13 +92,6 @@ impl RealWorld<'_> {
         }
     }
 
-    async fn look(&mut self, say: Say<'_>) -> Result<Option<Probe>, ActError> {
-        let session = self.session(say).await?;
-        Ok(Some(crate::observe::probe(session, say).await?))
-    }
-}
-
-impl RealWorld<'_> {
     /// Takes the host's lease before the first step where the host can be asked already, so that a run that may not change it
     /// does not begin.
     ///

@@ -1,6 +1,7 @@
 //! One file a command. `apply.rs` is the one function that shows the whole way.
 
 mod apply;
+mod backend;
 mod caller;
 mod clouds;
 mod costs;

@@ -68,7 +68,7 @@ pub async fn rebuild(directory: &Path, args: &cli::Rebuild) -> Result<(), Failur
     let first_boot: Option<PublicKey> = keyring.host_key_public.parse().ok();
     let first_boot = first_boot.map(|key| key.fingerprint_sha256());
     let is_own = |key: &PublicKey| first_boot.as_ref() != Some(&key.fingerprint_sha256());
-    let keys_are_lost = !keyring.store.path().exists() && sources.environment.access.ssh_key.is_none();
+    let keys_are_lost = !keyring.store.exists()? && sources.environment.access.ssh_key.is_none();
     match believed.first() {
         Some(key) if !keys_are_lost && believed.iter().all(is_own) => {
             let facts = BTreeMap::from([("fingerprint".to_owned(), key.fingerprint_sha256())]);
@@ -78,8 +78,8 @@ pub async fn rebuild(directory: &Path, args: &cli::Rebuild) -> Result<(), Failur
     }
 
     if damaged {
-        let path = project.store.set_aside(now)?;
-        tell(&format!("note: the damaged state is kept as {}", path.display()));
+        let place = project.store.set_aside(now)?;
+        tell(&format!("note: the damaged state is kept as {place}"));
     }
     let mut keep = Keeper {
         store: project.store.clone(),

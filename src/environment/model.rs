@@ -76,6 +76,9 @@ pub struct Environment {
     pub dns: Option<Dns>,
     /// Certificates.
     pub tls: Option<Tls>,
+    /// Where the state is kept.
+    #[serde(default)]
+    pub state: StateTable,
     /// Values for `{{vars.NAME}}`; `--var NAME=VALUE` gives another one.
     #[serde(default)]
     pub vars: BTreeMap<String, Spanned<Var>>,
@@ -302,6 +305,36 @@ pub enum TlsMode {
     AcmeStaging,
     /// Caddy's own certificate authority.
     Internal,
+}
+
+/// `[state]`
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StateTable {
+    /// `local`, in `.provision/` of the project, or `s3`.
+    #[serde(default)]
+    pub backend: BackendKind,
+    /// The bucket, with `s3`; it must exist.
+    pub bucket: Option<Spanned<String>>,
+    /// What the keys of all objects begin with; after it comes the environment's name.
+    pub key: Option<Spanned<String>>,
+    /// The bucket's region; the one of your AWS configuration without.
+    pub region: Option<Spanned<String>>,
+    /// The address of another service than Amazon's that speaks S3, such as `https://s3.example.com`.
+    pub endpoint: Option<Spanned<String>>,
+    /// A profile of your AWS configuration; its credentials may be an assumed role or a single sign-on.
+    pub profile: Option<Spanned<String>>,
+}
+
+/// Where the state is kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum BackendKind {
+    /// In `.provision/` of the project.
+    #[default]
+    Local,
+    /// In a bucket of Amazon S3, or of another service that speaks its protocol.
+    S3,
 }
 
 /// `[stacks.<name>]`: `path`, `env` and `scale` are ours, every other key is a parameter of the stack.

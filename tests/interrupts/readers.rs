@@ -174,7 +174,7 @@ fn every_end_has_its_summary() {
 async fn a_locked_environment_has_its_summary() {
     let project = applied();
     let folder = project.root().join(".provision/demo");
-    let lock = provision::state::Lock::try_acquire(&folder, "apply", None).unwrap();
+    let lock = provision::state::Lock::try_acquire(&provision::state::Storage::local(&folder), "apply", None).unwrap();
     let output = project.output(&["apply", "demo", "--yes", "--json"]);
     drop(lock);
     assert_eq!(output.status.code(), Some(4));
