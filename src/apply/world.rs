@@ -3,11 +3,12 @@
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
-use super::{ActError, Ledger, Outcome, World};
+use super::{ActError, HostLease, Ledger, Outcome, World};
 use crate::names::Endpoint;
 use crate::note::Say;
-use crate::plan::{Action, Step};
+use crate::plan::{Action, Plan, Step};
 use crate::provider::{Caller, Owner, Provider};
+use crate::remote::probe::Probe;
 use crate::remote::{ConnectPolicy, Session, Target};
 use crate::render::Bindings;
 use crate::state::{Bundle, BundleStore, Identity, KnownHosts};
@@ -54,6 +55,8 @@ pub struct RealWorld<'a> {
     pub ipv6: Option<Ipv6Addr>,
     /// The connection, once there is one.
     pub session: Option<Session>,
+    /// The host's lease, taken with the first step that changes the host.
+    pub lease: &'a mut HostLease,
 }
 
 impl World for RealWorld<'_> {
@@ -61,6 +64,40 @@ impl World for RealWorld<'_> {
         if self.bindings.endpoint.is_none() {
             self.bindings.endpoint = ledger.state().endpoint();
         }
+        if self.lease.is_due() {
+            self.lease.renew().await?;
+        }
+        // A run that lost the lease stops where it is: somebody else is at the host.
+        let renewal = self.lease.renewal();
+        tokio::select! {
+            biased;
+            outcome = self.carry_out(step, ledger, say) => outcome,
+            lost = renewal => Err(lost),
+        }
+    }
+
+    async fn look(&mut self, say: Say<'_>) -> Result<Option<Probe>, ActError> {
+        let session = self.session(say).await?;
+        Ok(Some(crate::observe::probe(session, say).await?))
+    }
+}
+
+impl RealWorld<'_> {
+    /// Takes the host's lease before the first step where the host can be asked already, so that a run that may not change it
+    /// does not begin.
+    ///
+    /// # Errors
+    /// When somebody else is at the host, or it is not ours.
+    pub async fn begin(&mut self, plan: &Plan, say: Say<'_>) -> Result<(), ActError> {
+        let Some(session) = &self.session else { return Ok(()) };
+        let touches = |step: &Step| !step.address.is_part();
+        if plan.steps.iter().any(touches) {
+            self.lease.hold(session, say).await?;
+        }
+        Ok(())
+    }
+
+    async fn carry_out(&mut self, step: &Step, ledger: &mut Ledger<'_>, say: Say<'_>) -> Result<Outcome, ActError> {
         match &step.action {
             Action::CreateInstance {
                 spec,
@@ -85,9 +122,7 @@ impl World for RealWorld<'_> {
             Action::KeepPart | Action::Forget | Action::GoesWithMachine => Ok(Outcome::default()),
         }
     }
-}
 
-impl RealWorld<'_> {
     /// The open connection, or a new one to a host whose key is pinned.
     pub(super) async fn session(&mut self, say: Say<'_>) -> Result<&Session, ActError> {
         self.connect(CONTACT, false, say).await
@@ -117,11 +152,20 @@ impl RealWorld<'_> {
                 .await?,
             );
         }
-        self.session.as_ref().ok_or_else(|| no_address().into())
+        let session = self.session.as_ref().ok_or_else(no_address)?;
+        self.lease.hold(session, say).await?;
+        Ok(session)
     }
 
-    /// Ends the connection: the machine behind it is about to go, or shows another key from now on.
+    /// Ends the connection to a machine that is about to be stopped, or to go.
+    pub(super) async fn part(&mut self) {
+        self.hang_up().await;
+        self.lease.forget();
+    }
+
+    /// Ends the connection: the host has another address or shows another key from now on.
     pub(super) async fn hang_up(&mut self) {
+        self.lease.suspend();
         if let Some(session) = self.session.take() {
             session.close().await;
         }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use ipnet::IpNet;
+use jiff::Timestamp;
 
 use super::caller::{admitted, caller};
 use super::clouds::provider;
@@ -15,9 +16,9 @@ use super::shown::Shown;
 use super::stop::until_stopped;
 use super::terminal::confirm;
 use super::{Failure, costs, destroy, output};
-use crate::apply::{Keep as _, RealWorld, apply};
+use crate::apply::{HostLease, Keep as _, RealWorld, apply};
 use crate::cli;
-use crate::plan::plan_with;
+use crate::plan::{plan_with, settle};
 
 /// Applies, and tells how it ended.
 pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Apply) -> Result<(), Failure> {
@@ -42,12 +43,12 @@ async fn way(
     if let Some((promise, keep_volume)) = order.destroys() {
         return Box::pin(destroy::promised(directory, args, promise, keep_volume, shown)).await;
     }
+    let stop = shown.stopping();
     let Order {
         environment,
         mut options,
         promise,
     } = order;
-    let stop = shown.stopping();
     let project = Project::find(directory, &environment)?; //                             reads
     let sources = project.sources()?; //                                                  reads
     let lock = until_stopped(&stop, lock(&project.store, "apply", &args.locking)).await?; // writes the lock
@@ -64,6 +65,7 @@ async fn way(
 
     let caller = until_stopped(&stop, caller(&wanted.instance.spec, operator)).await?;
     let whose = owner(&state);
+    let mut lease = HostLease::new(&project.name, &state.lineage, "apply", args.locking.lock_wait)?;
     let work = async {
         // A saved plan was looked at and agreed to.
         let mut consent = args.yes || promise.is_some();
@@ -82,19 +84,21 @@ async fn way(
                 }
                 costs::tell_of(&mut plan, &provider).await; //                                reads the price list
             }
-            if !(again && plan.is_empty()) {
+            if !(again && plan.is_empty() && plan.drift.is_empty()) {
                 shown.plan(&plan);
             }
             if !plan.refusals.is_empty() {
                 return Err(Failure::Refused);
             }
+            let mut keep = Keeper {
+                store: project.store.clone(),
+                lock: &lock,
+            };
             if plan.is_empty() {
+                lease.release(session.as_ref()).await;
                 hang_up(session).await;
-                if project.origin.record(&mut state, &sources) {
-                    let mut keep = Keeper {
-                        store: project.store.clone(),
-                        lock: &lock,
-                    };
+                let settled = settle(&plan, &mut state, &observed, Timestamp::now());
+                if project.origin.record(&mut state, &sources) | settled {
                     keep.keep(&mut state)
                         .map_err(|why| Failure::from(crate::apply::ApplyError::Keep(why)))?;
                 }
@@ -105,14 +109,11 @@ async fn way(
                 consent = true;
             }
             again = true;
-            shown.keep(&project.store); //                                                    writes the history
+            shown.keep(&project); //                                                          writes the history
 
-            let mut keep = Keeper {
-                store: project.store.clone(),
-                lock: &lock,
-            };
+            settle(&plan, &mut state, &observed, Timestamp::now()); //                    pure: what no step changes back
             project.origin.record(&mut state, &sources);
-            state.begin_life(desired.instance.spec.ttl_seconds, jiff::Timestamp::now());
+            state.begin_life(desired.instance.spec.ttl_seconds, Timestamp::now());
             keep.keep(&mut state)
                 .map_err(|why| Failure::from(crate::apply::ApplyError::Keep(why)))?;
             let identity = keyring.save()?; //                                                writes the bundle
@@ -129,7 +130,10 @@ async fn way(
                 caller: caller.as_ref(),
                 ipv6: observed.instance.as_ref().and_then(|instance| instance.ipv6),
                 session,
+                lease: &mut lease,
             };
+            let begun = async { Ok(world.begin(&plan, &waiting).await?) };
+            until_stopped(&stop, begun).await?; //                                            takes the host's lease
             let result = apply(
                 &plan,
                 &mut state,
@@ -139,7 +143,11 @@ async fn way(
                 &stop,
             )
             .await; // acts
-            hang_up(world.session.take()).await;
+            let session = world.session.take();
+            if result.is_err() || plan.look_again.is_none() {
+                lease.release(session.as_ref()).await;
+            }
+            hang_up(session).await;
             result?;
             output::record(&project, &mut state, &desired)?;
             keep.keep(&mut state)

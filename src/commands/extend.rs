@@ -16,7 +16,7 @@ use super::project::{Project, desired, hang_up, look, owner};
 use super::shown::Shown;
 use super::stop::until_stopped;
 use super::terminal::tell;
-use crate::apply::{ApplyError, Keep as _, RealWorld, apply};
+use crate::apply::{ApplyError, HostLease, Keep as _, RealWorld, apply};
 use crate::cli;
 use crate::names::{LONGEST_LIFE, shown_seconds};
 use crate::plan::{end_is_set, plan_end};
@@ -49,6 +49,7 @@ async fn way(directory: &Path, operator: Option<&IpNet>, args: &cli::Extend, sho
         store: project.store.clone(),
         lock: &lock,
     };
+    let mut lease = HostLease::new(&project.name, &state.lineage, "extend", args.locking.lock_wait)?;
     let whose = owner(&state);
     let work = async {
         let waiting = |note| shown.note(note);
@@ -74,7 +75,7 @@ async fn way(directory: &Path, operator: Option<&IpNet>, args: &cli::Extend, sho
             });
         }
         state.life = Some(life);
-        shown.keep(&project.store);
+        shown.keep(&project);
         let unkept = |why| Failure::from(ApplyError::Keep(why));
         keep.keep(&mut state).map_err(unkept)?;
         let identity = keyring.save()?;
@@ -91,8 +92,11 @@ async fn way(directory: &Path, operator: Option<&IpNet>, args: &cli::Extend, sho
             caller: caller.as_ref(),
             ipv6: None,
             session,
+            lease: &mut lease,
         };
         let plan = plan_end(&state, spec, life);
+        let begun = async { Ok(world.begin(&plan, &waiting).await?) };
+        until_stopped(&stop, begun).await?;
         let result = apply(
             &plan,
             &mut state,
@@ -102,7 +106,9 @@ async fn way(directory: &Path, operator: Option<&IpNet>, args: &cli::Extend, sho
             &stop,
         )
         .await;
-        hang_up(world.session.take()).await;
+        let session = world.session.take();
+        lease.release(session.as_ref()).await;
+        hang_up(session).await;
         result?;
         state.outputs.insert(EXPIRES.into(), life.ends.to_string());
         keep.keep(&mut state).map_err(unkept)

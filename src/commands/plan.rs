@@ -1,4 +1,4 @@
-//! `provision plan`: what would be done. Writes nothing but the file of `--out`.
+//! `provision plan`: what would be done. Writes nothing but the file that it is told to.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use super::stop::until_stopped;
 use super::terminal::tell;
 use super::{Failure, costs, destroy, saved, show};
 use crate::cli::{self, Subject};
-use crate::plan::{Plan, plan_with};
+use crate::plan::plan_with;
 use crate::planfile::{Basis, Mode, PlanFile};
 
 /// Plans, and tells how it ended.
@@ -27,15 +27,15 @@ pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Plan) -
 
 /// Plans, saves when that was asked for, and prints.
 async fn way(directory: &Path, operator: Option<&IpNet>, args: &cli::Plan, shown: &Shown) -> Result<(), Failure> {
-    let (file, plan) = match args.destroy {
-        true => destroy::planned(directory, args).await?,
+    let file = match args.destroy {
+        true => until_stopped(&shown.stopping(), destroy::planned(directory, args)).await?,
         false => planned(directory, operator, args, shown).await?,
     };
     if let Some(path) = &args.out {
         saved::write(path, &file)?;
     }
     match args.json {
-        true => shown.plan(&plan),
+        true => shown.outline(&file.plan),
         false => show::print_plan(&file, false, args.format)?,
     }
     if let Some(path) = &args.out {
@@ -44,7 +44,7 @@ async fn way(directory: &Path, operator: Option<&IpNet>, args: &cli::Plan, shown
             Subject::of(path)
         ));
     }
-    match (args.detailed_exitcode, plan.is_empty()) {
+    match (args.detailed_exitcode, file.plan.is_empty()) {
         (true, false) => Err(Failure::Pending),
         _ => Ok(()),
     }
@@ -55,7 +55,7 @@ async fn planned(
     operator: Option<&IpNet>,
     args: &cli::Plan,
     shown: &Shown,
-) -> Result<(PlanFile, Plan), Failure> {
+) -> Result<PlanFile, Failure> {
     let stop = shown.stopping();
     let project = Project::find(directory, &args.environment)?;
     let sources = project.sources()?;
@@ -82,6 +82,11 @@ async fn planned(
     plan.notes.extend(ended.into_iter().chain(project.origin.notes()));
     costs::tell_of(&mut plan, &provider).await;
     let origin = project.origin.of_plan();
-    let file = PlanFile::new(Mode::apply(&options), basis, &plan, origin, Timestamp::now());
-    Ok((file, plan))
+    Ok(PlanFile::new(
+        Mode::apply(&options),
+        basis,
+        &plan,
+        origin,
+        Timestamp::now(),
+    ))
 }

@@ -136,6 +136,7 @@ pub fn plan_end(state: &State, spec: &InstanceSpec, life: Life) -> Plan {
         notes: Vec::new(),
         refusals: Vec::new(),
         look_again: None,
+        drift: Vec::new(),
     }
 }
 

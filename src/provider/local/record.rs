@@ -279,7 +279,8 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), ProviderError> 
         std::fs::File::open(folder)?.sync_all()
     };
     write().map_err(|why| {
-        let full = why.kind() == std::io::ErrorKind::StorageFull;
+        use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        let full = matches!(why.kind(), StorageFull | QuotaExceeded | FileTooLarge);
         let error = ProviderError::new(format!("failed to write `{}`", path.display())).because(why);
         if full {
             error.with_remedy("free space on that disk and apply again")
