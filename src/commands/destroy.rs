@@ -25,7 +25,7 @@ use crate::state::{Record, State, Status};
 
 /// Destroys, and tells how it ended.
 pub async fn run(directory: &Path, args: &cli::Destroy) -> Result<(), Failure> {
-    let shown = Shown::begin("destroy", Some(&args.environment.name), args.json);
+    let shown = Shown::begin("destroy", Some(args.environment.environment()), args.json);
     let ended = Box::pin(take_down(directory, args, None, &shown)).await;
     shown.end(ended)
 }
@@ -86,7 +86,8 @@ async fn document(
     let file = file.map(|file| (file.name.as_str(), file.text.as_ref()));
     let basis = Basis::of_destroy(file, &observed, plan);
     let mode = Mode::Destroy { keep_volume };
-    Ok(PlanFile::new(mode, basis, plan, jiff::Timestamp::now()))
+    let origin = (state.file.clone(), state.vars.clone());
+    Ok(PlanFile::new(mode, basis, plan, origin, jiff::Timestamp::now()))
 }
 
 /// Takes everything back; exits non-zero and keeps the state when something is left.
@@ -233,7 +234,7 @@ pub fn written(project: &Project) -> Result<Option<Environment>, Failure> {
 }
 
 fn file(project: &Project) -> Result<Option<Source>, Failure> {
-    let name = format!("{FOLDER}/{}.toml", project.name);
+    let name = format!("{FOLDER}/{}.toml", project.origin.file);
     let path = project.root.join(&name);
     if !path.exists() {
         return Ok(None);

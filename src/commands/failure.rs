@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use crate::apply::ApplyError;
+use crate::apply::{ActError, ApplyError, Barred};
 use crate::environment::diagnostic::Problems;
 use crate::environment::{LoadError, nearest};
 use crate::observe::ObserveError;
@@ -32,6 +32,8 @@ pub enum Failure {
     },
     /// Another run works on this environment.
     Locked(Box<LockError>),
+    /// Another run is at the host, or the host is not ours.
+    Barred(Box<Barred>),
     /// Protection, or data that would be lost. The reasons have been printed.
     Refused,
     /// A saved plan that would be another one now.
@@ -112,10 +114,12 @@ impl Failure {
         match self {
             Self::Problems(_) | Self::Input { .. } => BAD_INPUT,
             Self::Locked(_) => 4,
+            Self::Barred(barred) => barred.code(),
             Self::Refused | Self::Stale { .. } => 5,
             Self::Pending => 2,
-            Self::Apply(error) => match **error {
+            Self::Apply(error) => match &**error {
                 ApplyError::Interrupted { by, .. } if by.at_once() => 130,
+                ApplyError::Step { why, .. } if let ActError::Barred(barred) = &**why => barred.code(),
                 ApplyError::Interrupted { .. } | ApplyError::Step { .. } | ApplyError::Keep(_) => 1,
             },
             Self::Exit(code) => *code,
@@ -128,12 +132,14 @@ impl Failure {
         match self {
             Self::Problems(_) | Self::Input { .. } => Outcome::BadInput,
             Self::Locked(_) => Outcome::Locked,
+            Self::Barred(barred) => outcome_of(barred),
             Self::Refused => Outcome::Refused,
             Self::Stale { .. } => Outcome::Stale,
             Self::Pending => Outcome::Pending,
             Self::Declined => Outcome::Declined,
             Self::Apply(error) => match **error {
                 ApplyError::Interrupted { by, .. } if by.at_once() => Outcome::Interrupted,
+                ApplyError::Step { ref why, .. } if let ActError::Barred(barred) = &**why => outcome_of(barred),
                 _ => Outcome::Failed,
             },
             Self::Exit(_) | Self::Other { .. } => Outcome::Failed,
@@ -153,6 +159,7 @@ impl Failure {
             },
             Self::Input { what, hint } => explained(what.clone(), None, hint.clone()),
             Self::Locked(error) => explained(error.to_string(), error.source(), Some(error.remedy())),
+            Self::Barred(barred) => explained(barred.to_string(), None, Some(barred.remedy())),
             Self::Stale { file, remedy, moved } => stream::Error {
                 what: format!("the plan in {file} is stale: it would be another one now, and nothing was done"),
                 because: moved.clone(),
@@ -214,6 +221,18 @@ impl From<LoadError> for Failure {
 impl From<ApplyError> for Failure {
     fn from(error: ApplyError) -> Self {
         Self::Apply(Box::new(error))
+    }
+}
+
+impl From<ActError> for Failure {
+    fn from(error: ActError) -> Self {
+        match error {
+            ActError::Barred(barred) => Self::Barred(Box::new(barred)),
+            other => {
+                let remedy = other.remedy();
+                Self::hinted(other, remedy)
+            }
+        }
     }
 }
 
@@ -301,5 +320,14 @@ impl From<Unknown> for Failure {
             what: error.to_string(),
             hint: Some(hint),
         }
+    }
+}
+
+/// A host that may not be changed is locked, refused or lost.
+fn outcome_of(barred: &Barred) -> Outcome {
+    match barred {
+        Barred::Held { .. } => Outcome::Locked,
+        Barred::NotOurs { .. } => Outcome::Refused,
+        Barred::Lost { .. } => Outcome::Failed,
     }
 }

@@ -6,6 +6,7 @@ mod clouds;
 mod costs;
 mod destroy;
 mod explained;
+mod extend;
 mod failure;
 mod files;
 mod gc;
@@ -13,11 +14,15 @@ mod history;
 mod init;
 mod kept;
 mod keyring;
+mod life;
 mod locked;
+mod origin;
 mod output;
 mod plan;
 mod project;
+mod refresh;
 mod saved;
+mod secrets;
 mod show;
 mod shown;
 mod ssh;
@@ -55,14 +60,18 @@ async fn command(cli: Cli) -> Result<(), Failure> {
         Command::Init(args) => init::run(directory, args),
         Command::Validate(args) => files::validate(directory, args),
         Command::Render(args) => files::render(directory, args),
+        Command::Plan(args) if args.refresh_only => Box::pin(refresh::show(directory, operator, args)).await,
         Command::Plan(args) => Box::pin(plan::run(directory, operator, args)).await,
         Command::Show(args) => show::run(args),
+        Command::Apply(args) if args.refresh_only => Box::pin(refresh::take(directory, operator, args)).await,
         Command::Apply(args) => Box::pin(apply::run(directory, operator, args)).await,
         Command::Status(args) => Box::pin(status::run(directory, operator, args)).await,
         Command::Output(args) => output::run(directory, args),
         Command::History(args) => history::run(directory, args),
         Command::Ssh(args) => Box::pin(ssh::run(directory, operator, args)).await,
+        Command::Secrets(args) => Box::pin(secrets::run(directory, args)).await,
         Command::Destroy(args) => Box::pin(destroy::run(directory, args)).await,
+        Command::Extend(args) => Box::pin(extend::run(directory, operator, args)).await,
         Command::State(args) => match &args.command {
             cli::StateCommand::Rebuild(args) => Box::pin(state::rebuild(directory, args)).await,
             cli::StateCommand::Import(args) => Box::pin(state::import(directory, args)).await,

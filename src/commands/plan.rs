@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::caller::{admitted, caller};
 use super::clouds::provider;
 use super::keyring::Keyring;
+use super::life::over;
 use super::project::{Project, expected, hang_up, look, owner};
 use super::shown::Shown;
 use super::stop::until_stopped;
@@ -19,7 +20,7 @@ use crate::planfile::{Basis, Mode, PlanFile};
 
 /// Plans, and tells how it ended.
 pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Plan) -> Result<(), Failure> {
-    let shown = Shown::begin("plan", Some(&args.environment.name), args.json);
+    let shown = Shown::begin("plan", Some(args.environment.environment()), args.json);
     let ended = Box::pin(way(directory, operator, args, &shown)).await;
     shown.end(ended)
 }
@@ -58,8 +59,9 @@ async fn planned(
     let stop = shown.stopping();
     let project = Project::find(directory, &args.environment)?;
     let sources = project.sources()?;
-    let state = project.state()?;
-    let keyring = Keyring::open(&project.store, &state, &sources)?;
+    let mut state = project.state()?;
+    let ended = over(&mut state, jiff::Timestamp::now());
+    let keyring = until_stopped(&stop, Keyring::open(&project.store, &state, &sources)).await?;
     let desired = expected(&sources, &keyring, &state)?;
     let options = saved::options(&args.scope, args.allow_data_loss);
     options.check(&desired, &state)?;
@@ -77,6 +79,14 @@ async fn planned(
     let observed = admitted(&provider, &owner(&state), caller.as_ref(), work).await?;
     let mut plan = plan_with(&desired, &state, &observed, &options);
     let basis = Basis::new(&sources, &desired, &observed, &plan);
+    plan.notes.extend(ended.into_iter().chain(project.origin.notes()));
     costs::tell_of(&mut plan, &provider).await;
-    Ok(PlanFile::new(Mode::apply(&options), basis, &plan, Timestamp::now()))
+    let origin = project.origin.of_plan();
+    Ok(PlanFile::new(
+        Mode::apply(&options),
+        basis,
+        &plan,
+        origin,
+        Timestamp::now(),
+    ))
 }

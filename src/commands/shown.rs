@@ -112,6 +112,11 @@ impl Shown {
         told::lines(plan).into_iter().for_each(|line| self.tell(line));
     }
 
+    /// What changed outside was found. What people are told is up to the command.
+    pub fn drift(&self, plan: &Plan) {
+        told::drift(&plan.drift).into_iter().for_each(|line| self.tell(line));
+    }
+
     /// Shows one event.
     pub fn event(&self, event: &Event) {
         self.with(|state| {
@@ -165,7 +170,7 @@ impl Shown {
             Err(failure) => (failure.outcome(), failure.code(), failure.explain()),
         };
         let (line, refused) = self.with(|state| (state.tally.line(), state.tally.refused()));
-        if outcome == Outcome::Refused {
+        if outcome == Outcome::Refused && error.is_none() {
             error = Some(refused);
         }
         self.close(outcome, error.clone());

@@ -1,10 +1,13 @@
 //! What is planned when one thing differs from an environment as it shall be. Each plan is also carried out on the world in
 //! memory, after which there must be nothing left to do.
 
+mod drift;
 mod host;
 mod interrupted;
+mod life;
 mod machine;
 mod parts;
+mod secrets;
 mod stacks;
 
 use crate::fixture::{Lab, Run};

@@ -20,6 +20,8 @@ impl Script {
     pub const WAIT_FIRST_BOOT: Self = Self::new("wait-first-boot", include_str!("scripts/wait-first-boot.sh"));
     /// What Compose itself makes of a stack's files: `STACK [DIR]`. Its output holds secrets.
     pub const CHECK_COMPOSE: Self = Self::new("check-compose", include_str!("scripts/check-compose.sh"));
+    /// Stops a container that is in the way of a stack and gives its name free: `STACK NAME`.
+    pub const SET_ASIDE: Self = Self::new("set-aside", include_str!("scripts/set-aside.sh"));
     /// Starts what changed in a stack: `STACK [ARGUMENT…]`.
     pub const UP_STACK: Self = Self::new("up-stack", include_str!("scripts/up-stack.sh"));
     /// Runs one service of a stack to its end: `STACK SERVICE [COMMAND…]`.
@@ -32,6 +34,11 @@ impl Script {
     pub const CADDY_RELOAD: Self = Self::new("caddy-reload", include_str!("scripts/caddy-reload.sh"));
     /// Replaces the host key of the first boot: `prepare|activate|drop`.
     pub const ROTATE_HOST_KEY: Self = Self::new("rotate-host-key", include_str!("scripts/rotate-host-key.sh"));
+    /// Who may change the host now, and whose it is: `VERB ARGUMENT…`; read by [`super::lease::Answer`].
+    pub const LEASE: Self = Self::new("lease", include_str!("scripts/lease.sh"));
+
+    /// Sets when the machine turns itself off: `SECONDS_SINCE_1970|never`. Prints its clock.
+    pub const TTL: Self = Self::new("ttl", include_str!("scripts/ttl.sh"));
 
     /// Names a text.
     pub const fn new(name: &'static str, text: &'static str) -> Self {

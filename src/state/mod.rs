@@ -26,9 +26,9 @@ pub mod store;
 
 pub use bundle::{Bundle, BundleError, BundleStore};
 pub use identity::{Identity, IdentityError};
-pub use keys::{KeyError, PublicKey, SshKey, random_lineage, random_password};
+pub use keys::{KeyError, PublicKey, SshKey, random_lineage, random_password, random_token};
 pub use known_hosts::{KnownHosts, KnownHostsError};
 pub use lock::{Heartbeat, Lock, LockError, TakenOver};
-pub use model::{Record, State, Status};
-pub use process::{run_name, who};
+pub use model::{Life, Record, State, Status};
+pub use process::{ProcessIdentity, run_name, who};
 pub use store::{LocalStore, StoreError};

@@ -15,7 +15,9 @@ mod observe;
 mod operator;
 mod own;
 mod rules;
+mod settled;
 mod tags;
+pub mod vault;
 mod volume;
 mod wait;
 
@@ -44,6 +46,7 @@ pub struct Aws {
     opened: operator::Opened,
     seen: operator::Seen,
     newest: newest::Newest,
+    settled: BTreeMap<Address, Part>,
     lean: bool,
 }
 
@@ -51,6 +54,11 @@ impl Aws {
     /// One that asks nothing that can wait: see [`super::Provider::lean`].
     pub fn lean(self) -> Self {
         Self { lean: true, ..self }
+    }
+
+    /// One that knows what the state has settled, and so need not ask for what cannot have changed.
+    pub fn knowing(self, settled: BTreeMap<Address, Part>) -> Self {
+        Self { settled, ..self }
     }
 
     /// What finds this provider again.
@@ -92,6 +100,10 @@ impl Aws {
     /// See [`super::Provider::resize`].
     pub async fn resize(&self, owner: &Owner, spec: &InstanceSpec, say: Say<'_>) -> Result<Instance, ProviderError> {
         instance::resize(self, owner, spec, say).await
+    }
+    /// See [`super::Provider::end`].
+    pub async fn end(&self, owner: &Owner, spec: &InstanceSpec) -> Result<(), ProviderError> {
+        instance::end(self, owner, spec).await
     }
     /// See [`super::Provider::destroy`]: terminates the instance and waits for its end. The data volume is a part of its own.
     pub async fn destroy(&self, owner: &Owner, say: Say<'_>) -> Result<(), ProviderError> {

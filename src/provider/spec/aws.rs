@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{Attributes, Course, InstanceSpec, number};
-use crate::names::Address;
+use crate::names::{Address, shown_seconds};
 
 /// An EC2 instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +94,27 @@ pub const TOLD: [&str; 12] = [
 ];
 
 impl AwsShape {
+    /// One to begin a test with.
+    #[cfg(test)]
+    pub(in crate::provider) fn small() -> Self {
+        Self {
+            region: None,
+            size: "t3.small".into(),
+            image: "debian-13".into(),
+            static_address: false,
+            subnet: None,
+            vpc: None,
+            instance_profile: None,
+            spot: false,
+            ipv6: false,
+            cpu_credits: None,
+            kms_key: None,
+            public_key: "ssh-ed25519 AAAA".into(),
+            ssh_from: SshFrom::default(),
+            tags: BTreeMap::new(),
+        }
+    }
+
     /// The instance as it stands in plan and state.
     pub fn attributes(&self, spec: &InstanceSpec) -> Attributes {
         let mut attributes = Attributes::from([
@@ -126,7 +147,7 @@ impl AwsShape {
                 .to_owned()
             }),
         );
-        optional("ttl", spec.ttl_seconds.map(shown_time));
+        optional("ttl", spec.ttl_seconds.map(shown_seconds));
         optional("tags", self.shown_tags());
         attributes
     }
@@ -179,16 +200,6 @@ impl AwsShape {
     }
 }
 
-/// A time as it is written.
-pub(in crate::provider) fn shown_time(seconds: u64) -> String {
-    match seconds {
-        days if days % 86_400 == 0 => format!("{}d", days / 86_400),
-        hours if hours % 3600 == 0 => format!("{}h", hours / 3600),
-        minutes if minutes % 60 == 0 => format!("{}m", minutes / 60),
-        seconds => format!("{seconds}s"),
-    }
-}
-
 /// The attribute of a part that hangs on the instance: it says which.
 pub const ATTACHED: &str = "attached_to";
 
@@ -209,8 +220,13 @@ pub fn course(address: &Address, attribute: &str, old: Option<&str>, new: Option
         (Address::MachineVolume, "size_gib") if shrinks => {
             Course::Refuse("volume_gib cannot shrink: no disk does without losing data; write the old size".into())
         }
-        (Address::MachineVolume, "encryption") => Course::Refuse(
-            "the encryption of a data volume cannot change: its data would be lost; write the old key".into(),
+        (Address::MachineVolume, "encryption") if old == Some("none") => Course::Refuse(
+            "the data volume is not encrypted and cannot become so: copy it, by an encrypted snapshot, and take the copy over \
+             with `provision state import`"
+                .into(),
+        ),
+        (Address::MachineVolume, "encryption") => Course::Stay(
+            "machine.volume keeps the key that it was made with: its data would have to be copied to another volume".into(),
         ),
         (Address::MachineFirewall, "vpc") => Course::Refuse(
             "an environment cannot move to another VPC: destroy it and apply again, or write the old VPC".into(),
