@@ -14,6 +14,8 @@ mod project;
 mod aws;
 #[path = "messages/machine.rs"]
 mod machine;
+#[path = "messages/plan.rs"]
+mod plan;
 #[path = "messages/secrets.rs"]
 mod secrets;
 #[path = "messages/state.rs"]

@@ -13,7 +13,7 @@ mod stacks;
 mod tests;
 
 pub use destroy::plan_destroy;
-pub use display::{render_outline, render_plan};
+pub use display::{DiffLine, diff_lines, render_outline, render_plan};
 pub use host::base_digests;
 pub use model::{Action, Change, Difference, Origin, Plan, Refusal, Release, Step};
 pub use outline::{Outline, OutlineStep, Summary};

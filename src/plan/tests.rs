@@ -5,6 +5,7 @@ mod host;
 mod interrupted;
 mod machine;
 mod parts;
+mod scope;
 mod stacks;
 
 use crate::fixture::{Lab, Run};
