@@ -16,6 +16,8 @@ mod aws;
 mod machine;
 #[path = "messages/pilots.rs"]
 mod pilots;
+#[path = "messages/plan.rs"]
+mod plan;
 #[path = "messages/secrets.rs"]
 mod secrets;
 #[path = "messages/state.rs"]

@@ -317,7 +317,9 @@ impl From<Unknown> for Failure {
                 let near = near.map(|near| format!("did you mean {near}? ")).unwrap_or_default();
                 format!("{near}there are: {}", known.join(", "))
             }
-            Unknown::Irreplaceable { .. } => "for the rest of it, see what `plan` finds to do".to_owned(),
+            Unknown::Irreplaceable { .. } => {
+                "what else differs from what was written is put right by any apply".to_owned()
+            }
         };
         Self::Input {
             what: error.to_string(),

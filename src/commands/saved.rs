@@ -247,6 +247,12 @@ pub fn write(path: &Path, file: &PlanFile) -> Result<(), Failure> {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
+    if !folder.is_dir() {
+        return Err(Failure::input(
+            format!("failed to save the plan as {}: there is no such folder", path.display()),
+            "make the folder first, or name another",
+        ));
+    }
     let mut temporary = tempfile::Builder::new()
         .prefix(".tmp-plan-")
         .permissions(std::fs::Permissions::from_mode(0o600))

@@ -166,26 +166,48 @@ fn write_difference(out: &mut String, difference: &Difference, paint: &Paint) ->
     )
 }
 
-/// A unified diff with three lines of context.
-fn write_diff(out: &mut String, old: &str, new: &str, paint: &Paint) -> std::fmt::Result {
+/// One line of a diff, without its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DiffLine {
+    /// Lines that are the same are left out here.
+    Gap,
+    /// In both.
+    Same(String),
+    /// In the old text alone.
+    Gone(String),
+    /// In the new text alone.
+    New(String),
+}
+
+/// What differs between two texts, with three lines of context.
+pub fn diff_lines(old: &str, new: &str) -> Vec<DiffLine> {
     let diff = TextDiff::from_lines(old, new);
+    let mut lines = Vec::new();
     for (index, group) in diff.grouped_ops(3).iter().enumerate() {
         if index > 0 {
-            writeln!(out, "      {}", paint.dim.apply_to("…"))?;
+            lines.push(DiffLine::Gap);
         }
         for change in group.iter().flat_map(|op| diff.iter_changes(op)) {
-            let (sign, style) = match change.tag() {
-                ChangeTag::Delete => ("-", &paint.remove),
-                ChangeTag::Insert => ("+", &paint.add),
-                ChangeTag::Equal => (" ", &paint.dim),
-            };
-            let line = change.value();
-            writeln!(
-                out,
-                "      {}",
-                style.apply_to(format!("{sign} {}", line.trim_end_matches(['\n', '\r'])))
-            )?;
+            let text = change.value().trim_end_matches(['\n', '\r']).to_owned();
+            lines.push(match change.tag() {
+                ChangeTag::Delete => DiffLine::Gone(text),
+                ChangeTag::Insert => DiffLine::New(text),
+                ChangeTag::Equal => DiffLine::Same(text),
+            });
         }
+    }
+    lines
+}
+
+fn write_diff(out: &mut String, old: &str, new: &str, paint: &Paint) -> std::fmt::Result {
+    for line in diff_lines(old, new) {
+        let (style, line) = match line {
+            DiffLine::Gap => (&paint.dim, "…".to_owned()),
+            DiffLine::Same(text) => (&paint.dim, format!("  {text}")),
+            DiffLine::Gone(text) => (&paint.remove, format!("- {text}")),
+            DiffLine::New(text) => (&paint.add, format!("+ {text}")),
+        };
+        writeln!(out, "      {}", style.apply_to(line))?;
     }
     Ok(())
 }

@@ -83,7 +83,7 @@ impl Options {
 }
 
 /// Every address that the files ask for.
-fn written(desired: &Desired) -> BTreeSet<Address> {
+pub(super) fn written(desired: &Desired) -> BTreeSet<Address> {
     let layers = [Address::MachineInstance, Address::HostIdentity, Address::HostBase];
     let stacks = desired.stacks.iter().map(|stack| Address::Stack(stack.name.clone()));
     let edge = desired.edge.iter().map(|_| Address::Edge);

@@ -7,6 +7,7 @@ mod interrupted;
 mod life;
 mod machine;
 mod parts;
+mod scope;
 mod secrets;
 mod stacks;
 

@@ -35,8 +35,14 @@ pub(super) fn moved(saved: &PlanFile, now: &PlanFile) -> Vec<String> {
         plan,
     } = saved;
     let basis = &now.made_from;
+    // The rest would follow from these.
+    if environment == &now.environment && *serial == 0 && basis.serial > 0 {
+        return vec![format!(
+            "the state: there was none when the plan was made, now it has serial {}",
+            basis.serial
+        )];
+    }
     if (environment, lineage) != (&now.environment, &basis.lineage) {
-        // The rest would follow from it.
         return vec![format!(
             "the environment: the plan is for {environment} of lineage {}, here is {} of lineage {}",
             lineage.short(),
@@ -46,15 +52,13 @@ pub(super) fn moved(saved: &PlanFile, now: &PlanFile) -> Vec<String> {
     }
     let mut moved = Vec::new();
     if *serial != basis.serial {
-        let was = |serial: u64| match serial {
-            0 => "there was none".to_owned(),
-            serial => format!("it had serial {serial}"),
-        };
         let is = match basis.serial {
             0 => "there is none".to_owned(),
             serial => format!("it has serial {serial}"),
         };
-        moved.push(format!("the state: {} when the plan was made, now {is}", was(*serial)));
+        moved.push(format!(
+            "the state: it had serial {serial} when the plan was made, now {is}"
+        ));
     }
     list(&mut moved, digests(files, &basis.files, "changed", "new", "gone"));
     if files == &basis.files {

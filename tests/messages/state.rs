@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use crate::project::{DEMO, Project, snapshot, told};
 
-const APPLIED: &str = include_str!("../state/v1-demo.json");
+pub const APPLIED: &str = include_str!("../state/v1-demo.json");
 
 fn with_state(text: &str) -> Project {
     let project = Project::new(DEMO);
