@@ -35,6 +35,7 @@ The first day:
 Every day:
   status      Show machine, services, routes, certificates, disk and memory
   output      Print what an apply recorded: address, URL, CA certificate
+  history     Show who applied what and when, and where the time went
   ssh         Log in, or run one command there
   secrets     List, set, read, rotate and edit secrets
 
@@ -46,7 +47,7 @@ The last day:
   destroy     Take everything back, and prove it
 
 For editors and shells:
-  schema      Print the JSON Schema of the environment file
+  schema      Print the JSON Schema of the environment file, or of the lines of --json
   completions Print completions for a shell";
 
 /// From an environment file to a running, TLS-served, private-by-default system on one machine, and back.
@@ -96,6 +97,8 @@ pub enum Command {
     Status(Status),
     /// Print what an apply recorded: address, URL, CA certificate.
     Output(Output),
+    /// Show who applied what and when, and where the time went.
+    History(History),
     /// Log in, or run one command there.
     Ssh(Ssh),
     /// List, set, read, rotate and edit secrets.
@@ -106,8 +109,8 @@ pub enum Command {
     State(State),
     /// Find what bears our tags and is expired or has no state here, and destroy what is expired.
     Gc(Gc),
-    /// Print the JSON Schema of the environment file.
-    Schema,
+    /// Print the JSON Schema of the environment file, or of the lines of `--json`.
+    Schema(Schema),
     /// Print completions for a shell.
     Completions(Completions),
 }
@@ -174,9 +177,12 @@ pub struct Plan {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub environment: Name,
-    /// Exit with 2 when there is something to do.
+    /// Exit with 2 when there is something to do, or with --refresh-only when something changed outside.
     #[arg(long)]
     pub detailed_exitcode: bool,
+    /// Show only what changed outside since the last apply.
+    #[arg(long, conflicts_with_all = ["out", "destroy", "target", "replace", "allow_data_loss", "format"])]
+    pub refresh_only: bool,
     /// Save the plan, for `apply FILE`.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -195,7 +201,7 @@ pub struct Plan {
     /// How to print it.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
-    /// Print the document that --out saves, in one line.
+    /// One JSON object a line; the last one is the summary.
     #[arg(long, conflicts_with = "format")]
     pub json: bool,
 }
@@ -260,7 +266,10 @@ pub struct Apply {
     /// Allow replacing a machine whose data lives on its root disk.
     #[arg(long)]
     pub allow_data_loss: bool,
-    /// One JSON object a line on standard error, in place of progress for people.
+    /// Take what changed outside into the state, and change nothing else.
+    #[arg(long, conflicts_with_all = ["target", "replace", "allow_data_loss"])]
+    pub refresh_only: bool,
+    /// One JSON object a line on standard output, in place of progress for people; the last one is the summary.
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
@@ -295,6 +304,22 @@ pub struct Output {
     pub raw: bool,
 }
 
+/// `history`
+#[derive(Debug, Args)]
+pub struct History {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub environment: Name,
+    /// One run, by its number; a list of all without.
+    pub number: Option<u64>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Draw the steps of a run over time, the newest without a number, and write the picture here.
+    #[arg(long, value_name = "FILE.svg", conflicts_with = "json")]
+    pub timeline: Option<PathBuf>,
+}
+
 /// `ssh`
 #[derive(Debug, Args)]
 pub struct Ssh {
@@ -318,7 +343,7 @@ pub struct Destroy {
     /// Keep the data volume; the next apply of the same name does not take it back by itself.
     #[arg(long)]
     pub keep_volume: bool,
-    /// One JSON object a line on standard error, in place of progress for people.
+    /// One JSON object a line on standard output, in place of progress for people; the last one is the summary.
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
@@ -393,6 +418,23 @@ pub struct Gc {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `schema`
+#[derive(Debug, Args)]
+pub struct Schema {
+    /// Of what.
+    #[arg(value_enum, default_value_t = SchemaOf::Environment)]
+    pub of: SchemaOf,
+}
+
+/// What there are schemas of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    /// `environments/NAME.toml`.
+    Environment,
+    /// One line of `plan`, `apply` and `destroy` with `--json`.
+    Events,
 }
 
 /// `completions`

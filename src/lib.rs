@@ -18,6 +18,7 @@ pub mod desired;
 pub mod environment;
 #[cfg(test)]
 mod fixture;
+pub mod history;
 pub mod names;
 pub mod note;
 pub mod observe;

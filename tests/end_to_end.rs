@@ -17,6 +17,8 @@ mod aws;
 mod canary;
 #[path = "e2e/cloud.rs"]
 mod cloud;
+#[path = "e2e/drift.rs"]
+mod drift;
 #[path = "e2e/lab.rs"]
 mod lab;
 #[path = "e2e/story.rs"]

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Each module with what it may import beside itself. A path such as `remote::probe` allows that part only.
-const LAYERS: [(&str, &[&str]); 15] = [
+const LAYERS: [(&str, &[&str]); 16] = [
     ("names", &[]),
     ("secret", &[]),
     ("note", &[]),
@@ -51,6 +51,8 @@ const LAYERS: [(&str, &[&str]); 15] = [
         ],
     ),
     ("progress", &["apply::event", "names"]),
+    // `progress`: the words for a run that ended, times and sizes.
+    ("history", &["apply::event", "progress", "names"]),
     ("cli", &["names"]),
 ];
 

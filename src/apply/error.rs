@@ -2,12 +2,13 @@
 
 use thiserror::Error;
 
+use super::Stop;
 use super::ledger::KeepError;
 use crate::names::Address;
 use crate::provider::ProviderError;
 use crate::remote::SessionError;
 use crate::remote::archive::ArchiveError;
-use crate::state::{BundleError, KeyError, KnownHostsError};
+use crate::state::{BundleError, KeyError, KnownHostsError, LockError, StoreError};
 
 /// The exit code with which the host's scripts say that its disk is full (`ENOSPC` on Linux).
 const DISK_FULL: i32 = 28;
@@ -24,11 +25,13 @@ pub enum ApplyError {
         #[source]
         why: Box<ActError>,
     },
-    /// The person wanted an end.
-    #[error("interrupted{}", address.as_ref().map(|address| format!(" during {address}")).unwrap_or_default())]
+    /// Somebody wanted an end.
+    #[error("{by}{}", address.as_ref().map(|address| format!(" during {address}")).unwrap_or_default())]
     Interrupted {
         /// The step that was abandoned.
         address: Option<Address>,
+        /// Who.
+        by: Stop,
     },
     /// The state could not be written.
     #[error("failed to record what was done")]
@@ -111,6 +114,25 @@ pub enum ActError {
     Injected(String),
 }
 
+impl ApplyError {
+    /// What the person can do about it.
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Step { why, .. } => why.remedy(),
+            Self::Interrupted { .. } => {
+                Some("what was done is recorded; run the same command again to go on".to_owned())
+            }
+            Self::Keep(why) => unkept(why),
+        }
+    }
+}
+
+/// What to do about a state that was not written.
+fn unkept(why: &KeepError) -> Option<String> {
+    let store = why.downcast_ref::<StoreError>().map(StoreError::remedy);
+    store.or_else(|| why.downcast_ref::<LockError>().map(LockError::remedy))
+}
+
 impl ActError {
     /// What the person can do about it.
     pub fn remedy(&self) -> Option<String> {
@@ -132,6 +154,7 @@ impl ActError {
             ),
             Self::Unhealthy { now, .. } => Some(now.clone()),
             Self::Bundle(error) => Some(error.remedy()),
+            Self::Keep(why) => unkept(why),
             _ => None,
         }
     }

@@ -10,6 +10,7 @@ mod host;
 mod ledger;
 mod machine;
 mod stacks;
+mod stop;
 #[cfg(test)]
 mod tests;
 mod world;
@@ -17,15 +18,16 @@ mod world;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use tokio::sync::watch;
 
 pub use error::{ActError, ApplyError};
 pub use ledger::{Keep, KeepError, Ledger};
+pub use stop::{Stop, Stopping};
 pub use world::{Reach, RealWorld, Removal};
 
 use crate::names::Address;
 use crate::note::Note;
-use crate::plan::{Action, Change, Plan, Step};
+use crate::plan::{Action, Change, Plan, Step, remember};
+use crate::remote::probe::Probe;
 use crate::state::State;
 use event::{Event, StepTitle};
 
@@ -49,10 +51,16 @@ pub trait World {
         ledger: &mut Ledger<'_>,
         say: crate::note::Say<'_>,
     ) -> impl Future<Output = Result<Outcome, ActError>> + Send;
+
+    /// Looks at the host after the last step, so that a later plan knows what it was like. None where there is none.
+    fn look(&mut self, say: crate::note::Say<'_>) -> impl Future<Output = Result<Option<Probe>, ActError>> + Send {
+        let _ = say;
+        async { Ok(None) }
+    }
 }
 
-/// Takes every step of `plan`. `stop` turns true when the person wants an end: the step at work is abandoned where it is,
-/// which is safe, and the state says so.
+/// Takes every step of `plan`. `stop` tells when somebody wants an end: the step at work is then abandoned where it is, which
+/// is safe, and the state says so; or brought to its end, and no other begins.
 ///
 /// # Errors
 /// The first step that fails, or a state that cannot be written; what was done until then is recorded.
@@ -62,7 +70,7 @@ pub async fn apply(
     keep: &mut dyn Keep,
     world: &mut impl World,
     events: &(dyn Fn(Event) + Send + Sync),
-    stop: &watch::Receiver<bool>,
+    stop: &Stopping,
 ) -> Result<(), ApplyError> {
     let begun = Instant::now();
     events(Event::Started {
@@ -78,8 +86,8 @@ pub async fn apply(
     let mut done = 0;
     let mut result = Ok(());
     for (index, step) in plan.steps.iter().enumerate() {
-        if *stop.borrow() {
-            result = Err(ApplyError::Interrupted { address: None });
+        if let Some(by) = *stop.borrow() {
+            result = Err(ApplyError::Interrupted { address: None, by });
             break;
         }
         let later = plan.steps.get(index + 1..).unwrap_or_default();
@@ -89,12 +97,52 @@ pub async fn apply(
         }
         done += 1;
     }
+    if result.is_ok() {
+        result = look_back(plan, state, keep, world, events, stop).await;
+    }
     events(Event::Finished {
         done,
         left: plan.steps.len() - done,
         millis: millis(begun),
     });
     result
+}
+
+/// Records what the deploys of this run have made of the host. A host that cannot be looked at keeps nobody from the end: what is
+/// not known is no drift.
+async fn look_back(
+    plan: &Plan,
+    state: &mut State,
+    keep: &mut dyn Keep,
+    world: &mut impl World,
+    events: &(dyn Fn(Event) + Send + Sync),
+    stop: &Stopping,
+) -> Result<(), ApplyError> {
+    let deploys = |step: &Step| matches!(step.action, Action::Deploy(_));
+    let Some(last) = plan.steps.iter().rfind(|step| deploys(step)) else {
+        return Ok(());
+    };
+    let say = |note: Note| events(event(&last.address, note));
+    let mut stopping = stop.clone();
+    let looked = tokio::select! {
+        biased;
+        looked = world.look(&say) => looked,
+        // All steps are taken: what the host looks like, a later apply records.
+        _ = stop::at_once(&mut stopping) => Ok(None),
+    };
+    match looked {
+        Ok(Some(probe)) => {
+            if remember(state, &probe) {
+                keep.keep(state)?;
+            }
+        }
+        Ok(None) => {}
+        Err(error) => events(Event::Warning {
+            address: None,
+            message: format!("what the host looks like now could not be recorded: {error}"),
+        }),
+    }
+    Ok(())
 }
 
 /// One step, with its beginning and its end told.
@@ -105,7 +153,7 @@ async fn take(
     keep: &mut dyn Keep,
     world: &mut impl World,
     events: &(dyn Fn(Event) + Send + Sync),
-    stop: &watch::Receiver<bool>,
+    stop: &Stopping,
 ) -> Result<(), ApplyError> {
     let address = step.address.clone();
     let begun = Instant::now();
@@ -123,9 +171,9 @@ async fn take(
             address,
             message: why.to_string(),
         },
-        Err(ApplyError::Interrupted { .. }) => Event::StepFailed {
+        Err(ApplyError::Interrupted { by, .. }) => Event::StepFailed {
             address,
-            message: "interrupted".to_owned(),
+            message: by.to_string(),
         },
         Err(error @ ApplyError::Keep(_)) => Event::StepFailed {
             address,
@@ -143,7 +191,7 @@ async fn work(
     keep: &mut dyn Keep,
     world: &mut impl World,
     events: &(dyn Fn(Event) + Send + Sync),
-    stop: &watch::Receiver<bool>,
+    stop: &Stopping,
 ) -> Result<(), ApplyError> {
     let address = &step.address;
     if step.action == Action::GoesWithMachine {
@@ -172,7 +220,7 @@ async fn work(
     let acted = tokio::select! {
         biased;
         acted = world.act(step, &mut ledger, &say) => acted,
-        () = stopped(&mut stop) => return Err(ApplyError::Interrupted { address: Some(address.clone()) }),
+        by = stop::at_once(&mut stop) => return Err(ApplyError::Interrupted { address: Some(address.clone()), by }),
     };
     let outcome = acted.map_err(|why| ApplyError::Step {
         address: address.clone(),
@@ -210,13 +258,6 @@ fn intend(step: &Step, state: &mut State) {
                 record.facts.clone_from(&step.facts);
             }
         }
-    }
-}
-
-/// Ends when `stop` turns true; never, when nobody can turn it any more.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    if stop.wait_for(|stop| *stop).await.is_err() {
-        std::future::pending::<()>().await;
     }
 }
 

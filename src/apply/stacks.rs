@@ -22,6 +22,9 @@ const JOB: Duration = Duration::from_secs(60 * 60);
 /// How long sending and loading an image may take.
 const LOAD: Duration = Duration::from_secs(60 * 60);
 
+/// A file of every release, which nobody reads: it makes the release's digest one that cannot be guessed.
+const SEAL: &str = ".provision-seal";
+
 impl RealWorld<'_> {
     /// Images, files, jobs, services, health. When the services do not become healthy, the release that served before is
     /// put back.
@@ -36,6 +39,12 @@ impl RealWorld<'_> {
         let session = self.session(say).await?;
         for (reference, image) in &release.archives {
             load_image(session, reference, image, say).await?;
+        }
+        for (reference, id) in &release.retag {
+            name_image(session, reference, id, say).await?;
+        }
+        for name in &release.aside {
+            set_aside(session, &stack.name, name, say).await?;
         }
         let before = present_release(session, &stack.name, say).await?;
         receive(session, &stack.name, &archive, say).await?;
@@ -79,18 +88,26 @@ impl RealWorld<'_> {
     }
 
     fn pack(&self, stack: &DesiredStack) -> Result<Archive, ActError> {
-        let mut archive = Archive::pack(stack.files.iter().map(|(path, file)| ArchiveEntry {
-            path: path.clone(),
-            bytes: file.bind(&self.bindings),
-            mode: file.mode,
-        }))?;
-        // The release's name stands in the state, and its files hold secrets: a plain digest would let weak ones be guessed.
-        if let Some(digest) = self.bindings.fingerprints.digest(&archive.manifest)
-            && let Ok(digest) = digest.parse()
-        {
-            archive.digest = digest;
+        let entry = |path: &str, bytes, mode| ArchiveEntry {
+            path: path.to_owned(),
+            bytes,
+            mode,
+        };
+        let mut entries: Vec<ArchiveEntry> = stack
+            .files
+            .iter()
+            .map(|(path, file)| entry(path, file.bind(&self.bindings), file.mode))
+            .collect();
+        // The release's digest stands in the state, and its files hold secrets: without something that cannot be guessed among
+        // them, a weak secret could be.
+        let all: String = entries
+            .iter()
+            .map(|file| format!("{} {}\n", crate::names::Digest::of(&file.bytes), file.path))
+            .collect();
+        if let Some(seal) = self.bindings.fingerprints.digest(&all) {
+            entries.push(entry(SEAL, seal.into_bytes(), 0o600));
         }
-        Ok(archive)
+        Ok(Archive::pack(entries)?)
     }
 }
 
@@ -186,11 +203,34 @@ async fn load_image(session: &Session, reference: &str, image: &ArchiveRef, say:
     if output.success() && String::from_utf8_lossy(&output.stdout).trim() == image.image_id {
         return Ok(());
     }
+    // Somebody may have given its name to another one.
+    let tag = RemoteCommand::new("docker", ["tag", &image.image_id, reference]);
+    if session.run(&tag, say).await?.success() {
+        return Ok(());
+    }
     let load = RemoteCommand::new("docker", ["load", "--quiet"])
         .reading(Stdin::Packed(image.path.clone()))
         .named(format!("send image {reference}"))
         .within(LOAD);
     session.run_ok(&load, say).await?;
+    Ok(())
+}
+
+/// Gives an image that is on the host its name back.
+async fn name_image(session: &Session, reference: &str, id: &str, say: Say<'_>) -> Result<(), ActError> {
+    let tag = RemoteCommand::new("docker", ["tag", id, reference]);
+    session.run_ok(&tag, say).await?;
+    Ok(())
+}
+
+/// Stops a container of somebody else and gives its name free. It stays, since it may hold something.
+async fn set_aside(session: &Session, stack: &StackName, name: &str, say: Say<'_>) -> Result<(), ActError> {
+    let command = RemoteCommand::script(Script::SET_ASIDE, [stack.as_str(), name]);
+    let output = session.run_ok(&command, say).await?;
+    let told = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    if !told.is_empty() {
+        say(Note::Warning(told));
+    }
     Ok(())
 }
 

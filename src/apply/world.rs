@@ -8,6 +8,7 @@ use crate::names::Endpoint;
 use crate::note::{Note, Say};
 use crate::plan::{Action, Step};
 use crate::provider::{Caller, Owner, Provider};
+use crate::remote::probe::Probe;
 use crate::remote::{ConnectPolicy, Session, Target};
 use crate::render::Bindings;
 use crate::secret::Redactor;
@@ -64,6 +65,11 @@ impl World for RealWorld<'_> {
         let clean = |note: Note| say(note.mapped(|text| redactor.clean(&text)));
         let acted = self.take(step, ledger, &clean).await;
         acted.map_err(|why| why.mapped(&|text| redactor.clean(&text)))
+    }
+
+    async fn look(&mut self, say: Say<'_>) -> Result<Option<Probe>, ActError> {
+        let session = self.session(say).await?;
+        Ok(Some(crate::observe::probe(session, say).await?))
     }
 }
 

@@ -8,8 +8,8 @@ use super::locked::{Keeper, lock};
 use super::project::{Project, names, owner};
 use super::saved::Promise;
 use super::shown::Shown;
-use super::stop::stop_on_signal;
-use super::terminal::{color, confirm_by_typing, tell};
+use super::stop::until_stopped;
+use super::terminal::{confirm_by_typing, tell};
 use crate::apply::{Keep, Removal, apply};
 use crate::cli;
 use crate::environment::diagnostic::Source;
@@ -17,14 +17,17 @@ use crate::environment::model::Environment;
 use crate::environment::{FOLDER, decode};
 use crate::names::Address;
 use crate::observe::{Host, Observed};
-use crate::plan::{Action, Plan, plan_destroy, render_plan};
+use crate::plan::{Action, Plan, plan_destroy};
 use crate::planfile::{Basis, Mode, PlanFile};
+use crate::progress::stream::Outcome;
 use crate::provider::{KEPT, Part, Provider, Sight};
 use crate::state::{Record, State, Status};
 
-/// Takes everything back; exits non-zero and keeps the state when something is left.
+/// Destroys, and tells how it ended.
 pub async fn run(directory: &Path, args: &cli::Destroy) -> Result<(), Failure> {
-    take_down(directory, args, None).await
+    let shown = Shown::begin("destroy", Some(&args.environment.name), args.json);
+    let ended = Box::pin(way(directory, args, None, &shown)).await;
+    shown.end(ended)
 }
 
 /// Does what a saved plan says; it stands for the question.
@@ -33,6 +36,7 @@ pub async fn promised(
     args: &cli::Apply,
     promise: &Promise,
     keep_volume: bool,
+    shown: &Shown,
 ) -> Result<(), Failure> {
     let args = cli::Destroy {
         environment: promise.environment(),
@@ -41,11 +45,11 @@ pub async fn promised(
         json: args.json,
         locking: args.locking.clone(),
     };
-    take_down(directory, &args, Some(promise)).await
+    way(directory, &args, Some(promise), shown).await
 }
 
 /// What a destroy would do, as it is saved. Reads only.
-pub async fn planned(directory: &Path, args: &cli::Plan) -> Result<PlanFile, Failure> {
+pub async fn planned(directory: &Path, args: &cli::Plan) -> Result<(PlanFile, Plan), Failure> {
     let project = Project::find(directory, &args.environment)?;
     let state = project.applied()?;
     let file = file(&project)?;
@@ -53,7 +57,8 @@ pub async fn planned(directory: &Path, args: &cli::Plan) -> Result<PlanFile, Fai
     let protect = environment.as_ref().is_some_and(|environment| environment.protect);
     let plan = plan_destroy(&state, protect, args.keep_volume);
     let provider = provider_of(environment.as_ref(), &state).await?;
-    document(&provider, &state, file.as_ref(), &plan, args.keep_volume).await
+    let document = document(&provider, &state, file.as_ref(), &plan, args.keep_volume).await?;
+    Ok((document, plan))
 }
 
 /// The plan of a destroy as it would be saved now.
@@ -85,7 +90,9 @@ async fn document(
     Ok(PlanFile::new(mode, basis, plan, jiff::Timestamp::now()))
 }
 
-async fn take_down(directory: &Path, args: &cli::Destroy, promise: Option<&Promise>) -> Result<(), Failure> {
+/// Takes everything back; exits non-zero and keeps the state when something is left.
+async fn way(directory: &Path, args: &cli::Destroy, promise: Option<&Promise>, shown: &Shown) -> Result<(), Failure> {
+    let stop = shown.stopping();
     let project = Project::find(directory, &args.environment)?;
     if project.store.load()?.is_none() {
         if let Some(promise) = promise {
@@ -97,16 +104,14 @@ async fn take_down(directory: &Path, args: &cli::Destroy, promise: Option<&Promi
         ));
         return Ok(());
     }
-    let lock = lock(&project.store, "destroy", &args.locking).await?;
+    let lock = until_stopped(&stop, lock(&project.store, "destroy", &args.locking)).await?;
     let _heartbeat = lock.heartbeat();
     let mut state = project.applied()?;
     let file = file(&project)?;
     let environment = file.as_ref().map(decode::decode).transpose()?;
     let protect = environment.as_ref().is_some_and(|environment| environment.protect);
     let plan = plan_destroy(&state, protect, args.keep_volume);
-    if !args.json {
-        tell(render_plan(&plan, color()).trim_end());
-    }
+    shown.plan(&plan);
     if !plan.refusals.is_empty() {
         return Err(Failure::Refused);
     }
@@ -114,20 +119,22 @@ async fn take_down(directory: &Path, args: &cli::Destroy, promise: Option<&Promi
         confirm_by_typing(&format!("Type {} to destroy it", project.name), project.name.as_str())?;
     }
 
-    let provider = provider_of(environment.as_ref(), &state).await?;
+    let provider = until_stopped(&stop, provider_of(environment.as_ref(), &state)).await?;
     if let Some(promise) = promise {
         let now = document(&provider, &state, file.as_ref(), &plan, args.keep_volume).await?;
         promise.agrees(&now)?;
     }
-    let shown = Shown::new(args.json);
+    shown.keep(&project.store);
     let mut keep = Keeper {
         store: project.store.clone(),
         lock: &lock,
     };
-    let kept = take_back(&provider, &mut state, &plan, &mut keep, &shown).await?;
+    let kept = take_back(&provider, &mut state, &plan, &mut keep, shown).await?;
     for line in &kept {
         tell(line);
     }
+    // What is kept of the run goes where the state goes.
+    shown.close(Outcome::Done, None);
     let archive = project.store.archive_and_remove(jiff::Timestamp::now())?;
     tell(&format!(
         "{} is gone: nothing of it is left. Its state is kept in {}",
@@ -160,7 +167,7 @@ pub async fn take_back(
         keep,
         &mut world,
         &|event| shown.event(&event),
-        &stop_on_signal(),
+        &shown.stopping(),
     )
     .await?;
     let left = provider.leftovers(&owner, &names).await?;

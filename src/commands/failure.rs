@@ -3,10 +3,11 @@
 use std::error::Error;
 
 use crate::apply::ApplyError;
-use crate::environment::diagnostic::Problems;
+use crate::environment::diagnostic::{Problem, Problems};
 use crate::environment::{LoadError, nearest};
 use crate::observe::ObserveError;
 use crate::plan::Unknown;
+use crate::progress::stream::{self, Outcome};
 use crate::provider::ProviderError;
 use crate::remote::SessionError;
 use crate::state::{BundleError, IdentityError, KeyError, KnownHostsError, LockError, StoreError};
@@ -87,6 +88,17 @@ impl Failure {
         }
     }
 
+    /// The same, with a remedy where it can have one.
+    pub fn with_hint(self, remedy: impl Into<String>) -> Self {
+        match self {
+            Self::Other { what, .. } => Self::Other {
+                what,
+                hint: Some(remedy.into()),
+            },
+            other => other,
+        }
+    }
+
     fn hinted(what: impl Error + Send + Sync + 'static, hint: Option<String>) -> Self {
         Self::Other {
             what: Box::new(what),
@@ -102,12 +114,64 @@ impl Failure {
             Self::Refused | Self::Stale { .. } => 5,
             Self::Pending => 2,
             Self::Apply(error) => match **error {
-                ApplyError::Interrupted { .. } => 130,
-                ApplyError::Step { .. } | ApplyError::Keep(_) => 1,
+                ApplyError::Interrupted { by, .. } if by.at_once() => 130,
+                ApplyError::Interrupted { .. } | ApplyError::Step { .. } | ApplyError::Keep(_) => 1,
             },
             Self::Exit(code) => *code,
             Self::Declined | Self::Other { .. } => 1,
         }
+    }
+
+    /// How the command ended, in one word.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Problems(_) | Self::Input { .. } => Outcome::BadInput,
+            Self::Locked(_) => Outcome::Locked,
+            Self::Refused => Outcome::Refused,
+            Self::Stale { .. } => Outcome::Stale,
+            Self::Pending => Outcome::Pending,
+            Self::Declined => Outcome::Declined,
+            Self::Apply(error) => match **error {
+                ApplyError::Interrupted { by, .. } if by.at_once() => Outcome::Interrupted,
+                _ => Outcome::Failed,
+            },
+            Self::Exit(_) | Self::Other { .. } => Outcome::Failed,
+        }
+    }
+
+    /// What, why, what to do. Nothing, when that has been told or is no mistake.
+    pub fn explain(&self) -> Option<stream::Error> {
+        let explained = match self {
+            Self::Problems(problems) => stream::Error {
+                what: match problems.iter().count() {
+                    1 => "1 problem found".to_owned(),
+                    count => format!("{count} problems found"),
+                },
+                problems: problems.iter().map(mistake).collect(),
+                ..stream::Error::default()
+            },
+            Self::Input { what, hint } => explained(what.clone(), None, hint.clone()),
+            Self::Locked(error) => explained(error.to_string(), error.source(), Some(error.remedy())),
+            Self::Stale { file, remedy, moved } => stream::Error {
+                details: Some(
+                    moved
+                        .iter()
+                        .map(|line| format!("moved: {line}"))
+                        .collect::<Vec<_>>()
+                        .join("\n"),
+                ),
+                ..explained(
+                    format!("the plan in {file} is stale: it would be another one now, and nothing was done"),
+                    None,
+                    Some(format!("look at a new one: `{remedy}`")),
+                )
+            },
+            Self::Declined => explained("nothing was done".to_owned(), None, None),
+            Self::Refused | Self::Pending | Self::Exit(_) => return None,
+            Self::Apply(error) => explained_apply(error),
+            Self::Other { what, hint } => explained(what.to_string(), what.source(), hint.clone()),
+        };
+        Some(explained)
     }
 
     /// Tells the person: what, why, what to do.
@@ -117,67 +181,76 @@ impl Failure {
                 let width = usize::from(console::Term::stderr().size().1).clamp(60, 140);
                 tell(problems.render(color(), width).trim_end());
             }
-            Self::Input { what, hint } => message(what, None, hint.as_deref()),
-            Self::Locked(error) => message(&error.to_string(), error.source(), Some(&error.remedy())),
-            Self::Stale { file, remedy, moved } => {
-                for line in moved {
-                    tell(&format!("moved: {line}"));
+            other => {
+                if let Some(explained) = other.explain() {
+                    message(&explained);
                 }
-                message(
-                    &format!("the plan in {file} is stale: it would be another one now, and nothing was done"),
-                    None,
-                    Some(&format!("look at a new one: `{remedy}`")),
-                );
             }
-            Self::Declined => message("nothing was done", None, None),
-            Self::Refused | Self::Pending | Self::Exit(_) => {}
-            Self::Apply(error) => print_apply(error),
-            Self::Other { what, hint } => message(&what.to_string(), what.source(), hint.as_deref()),
         }
     }
 }
 
-fn print_apply(error: &ApplyError) {
-    match error {
-        ApplyError::Step { why, .. } => {
-            if let Some(details) = why.details() {
-                tell(details);
-            }
-            message(&error.to_string(), error.source(), why.remedy().as_deref());
-        }
-        ApplyError::Interrupted { .. } => {
-            message(
-                &error.to_string(),
-                None,
-                Some("what was done is recorded; run the same command again to go on"),
-            );
-        }
-        ApplyError::Keep(_) => message(&error.to_string(), error.source(), None),
+fn mistake(problem: &Problem) -> stream::Problem {
+    stream::Problem {
+        message: problem.message.clone(),
+        place: problem.place().map(|place| place.to_string()),
+        hint: problem.help.clone(),
     }
 }
 
-/// `error:` with its causes, each once, and one `hint:` line.
-fn message(what: &str, mut why: Option<&(dyn Error + 'static)>, hint: Option<&str>) {
+fn explained_apply(error: &ApplyError) -> stream::Error {
+    let source = match error {
+        ApplyError::Interrupted { .. } => None,
+        ApplyError::Step { .. } | ApplyError::Keep(_) => error.source(),
+    };
+    let details = match error {
+        ApplyError::Step { why, .. } => why.details().map(str::to_owned),
+        ApplyError::Interrupted { .. } | ApplyError::Keep(_) => None,
+    };
+    stream::Error {
+        details,
+        ..explained(error.to_string(), source, error.remedy())
+    }
+}
+
+/// With all causes, each once.
+fn explained(what: String, mut why: Option<&(dyn Error + 'static)>, hint: Option<String>) -> stream::Error {
+    let mut because = Vec::new();
+    let mut last = what.clone();
+    while let Some(cause) = why {
+        let text = cause.to_string();
+        // A transparent error repeats its cause.
+        if text != last {
+            because.push(text.clone());
+        }
+        last = text;
+        why = cause.source();
+    }
+    stream::Error {
+        what,
+        because,
+        hint: hint.filter(|hint| !hint.is_empty()),
+        ..stream::Error::default()
+    }
+}
+
+/// `error:` with its causes, and one `hint:` line.
+fn message(explained: &stream::Error) {
     let style = |text: &str, style: console::Style| match color() {
         true => style.force_styling(true).apply_to(text).to_string(),
         false => text.to_owned(),
     };
-    let mut text = format!("{} {what}", style("error:", console::Style::new().red().bold()));
-    let mut last = what.to_owned();
-    while let Some(cause) = why {
-        let cause_text = cause.to_string();
-        // A transparent error repeats its cause.
-        if cause_text != last {
-            text.push_str(&format!("\n  because: {}", cause_text.replace('\n', "\n           ")));
-        }
-        last = cause_text;
-        why = cause.source();
+    if let Some(details) = &explained.details {
+        tell(details);
     }
-    if let Some(hint) = hint.filter(|hint| !hint.is_empty()) {
-        text.push_str(&format!(
-            "\n{} {hint}",
-            style("hint:", console::Style::new().cyan().bold())
-        ));
+    let error = style("error:", console::Style::new().red().bold());
+    let mut text = format!("{error} {}", explained.what);
+    for because in &explained.because {
+        text.push_str(&format!("\n  because: {}", because.replace('\n', "\n           ")));
+    }
+    if let Some(hint) = &explained.hint {
+        let styled = style("hint:", console::Style::new().cyan().bold());
+        text.push_str(&format!("\n{styled} {hint}"));
     }
     tell(&text);
 }

@@ -195,7 +195,8 @@ async fn with_state(root: &Path, life: &Life) -> Result<(), Failure> {
         store: project.store.clone(),
         lock: &lock,
     };
-    take_back(&provider, &mut state, &plan, &mut keep, &Shown::new(false)).await?;
+    let shown = Shown::begin("gc", Some(&state.environment), false);
+    take_back(&provider, &mut state, &plan, &mut keep, &shown).await?;
     project.store.archive_and_remove(Timestamp::now())?;
     Ok(())
 }
@@ -206,7 +207,8 @@ async fn without_state(provider: &Provider, life: &Life) -> Result<(), Failure> 
     enter(&mut state, life);
     let plan = plan_destroy(&state, false, false);
     tell(render_plan(&plan, color()).trim_end());
-    take_back(provider, &mut state, &plan, &mut Nowhere, &Shown::new(false)).await?;
+    let shown = Shown::begin("gc", Some(&state.environment), false);
+    take_back(provider, &mut state, &plan, &mut Nowhere, &shown).await?;
     Ok(())
 }
 

@@ -8,12 +8,15 @@ mod destroy;
 mod failure;
 mod files;
 mod gc;
+mod history;
 mod init;
+mod kept;
 mod keyring;
 mod locked;
 mod output;
 mod plan;
 mod project;
+mod refresh;
 mod saved;
 mod secrets;
 mod show;
@@ -23,7 +26,9 @@ mod state;
 mod stats;
 mod status;
 mod stop;
+mod tally;
 mod terminal;
+mod told;
 
 pub use failure::{BAD_INPUT, Failure};
 
@@ -51,11 +56,14 @@ async fn command(cli: Cli) -> Result<(), Failure> {
         Command::Init(args) => init::run(directory, args),
         Command::Validate(args) => files::validate(directory, args),
         Command::Render(args) => files::render(directory, args),
+        Command::Plan(args) if args.refresh_only => Box::pin(refresh::show(directory, operator, args)).await,
         Command::Plan(args) => Box::pin(plan::run(directory, operator, args)).await,
         Command::Show(args) => show::run(args),
+        Command::Apply(args) if args.refresh_only => Box::pin(refresh::take(directory, operator, args)).await,
         Command::Apply(args) => Box::pin(apply::run(directory, operator, args)).await,
         Command::Status(args) => Box::pin(status::run(directory, operator, args)).await,
         Command::Output(args) => output::run(directory, args),
+        Command::History(args) => history::run(directory, args),
         Command::Ssh(args) => Box::pin(ssh::run(directory, operator, args)).await,
         Command::Secrets(args) => Box::pin(secrets::run(directory, args)).await,
         Command::Destroy(args) => Box::pin(destroy::run(directory, args)).await,
@@ -64,7 +72,10 @@ async fn command(cli: Cli) -> Result<(), Failure> {
             cli::StateCommand::Import(args) => Box::pin(state::import(directory, args)).await,
         },
         Command::Gc(args) => Box::pin(gc::run(directory, args)).await,
-        Command::Schema => print(&format!("{:#}\n", schema())),
+        Command::Schema(args) => print(&match args.of {
+            cli::SchemaOf::Environment => format!("{:#}\n", schema()),
+            cli::SchemaOf::Events => format!("{:#}\n", crate::progress::stream::schema()),
+        }),
         Command::Completions(args) => {
             let mut text = Vec::new();
             clap_complete::generate(args.shell, &mut Cli::command(), "provision", &mut text);

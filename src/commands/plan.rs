@@ -1,4 +1,4 @@
-//! `provision plan`: what would be done. Writes nothing but the file that it is told to.
+//! `provision plan`: what would be done. Writes nothing but the file of `--out`.
 
 use std::path::Path;
 
@@ -9,37 +9,53 @@ use super::caller::{admitted, caller};
 use super::clouds::provider;
 use super::keyring::Keyring;
 use super::project::{Project, expected, hang_up, look, owner};
-use super::shown::waiting;
-use super::stop::{stop_on_signal, until_stopped};
+use super::shown::Shown;
+use super::stop::until_stopped;
 use super::terminal::tell;
 use super::{Failure, costs, destroy, saved, show};
 use crate::cli::{self, Subject};
-use crate::plan::plan_with;
+use crate::plan::{Plan, plan_with};
 use crate::planfile::{Basis, Mode, PlanFile};
 
-/// Plans, saves when that was asked for, and prints.
+/// Plans, and tells how it ended.
 pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Plan) -> Result<(), Failure> {
-    let file = match args.destroy {
+    let shown = Shown::begin("plan", Some(&args.environment.name), args.json);
+    let ended = Box::pin(way(directory, operator, args, &shown)).await;
+    shown.end(ended)
+}
+
+/// Plans, saves when that was asked for, and prints.
+async fn way(directory: &Path, operator: Option<&IpNet>, args: &cli::Plan, shown: &Shown) -> Result<(), Failure> {
+    let (file, plan) = match args.destroy {
         true => destroy::planned(directory, args).await?,
-        false => planned(directory, operator, args).await?,
+        false => planned(directory, operator, args, shown).await?,
     };
     if let Some(path) = &args.out {
         saved::write(path, &file)?;
     }
-    show::print_plan(&file, args.json, args.format)?;
+    match args.json {
+        true => shown.plan(&plan),
+        false => show::print_plan(&file, false, args.format)?,
+    }
     if let Some(path) = &args.out {
         tell(&format!(
             "saved; `provision apply {}` does this and nothing else",
             Subject::of(path)
         ));
     }
-    match (args.detailed_exitcode, file.plan.is_empty()) {
+    match (args.detailed_exitcode, plan.is_empty()) {
         (true, false) => Err(Failure::Pending),
         _ => Ok(()),
     }
 }
 
-async fn planned(directory: &Path, operator: Option<&IpNet>, args: &cli::Plan) -> Result<PlanFile, Failure> {
+async fn planned(
+    directory: &Path,
+    operator: Option<&IpNet>,
+    args: &cli::Plan,
+    shown: &Shown,
+) -> Result<(PlanFile, Plan), Failure> {
+    let stop = shown.stopping();
     let project = Project::find(directory, &args.environment)?;
     let sources = project.sources()?;
     let state = project.state()?;
@@ -47,11 +63,14 @@ async fn planned(directory: &Path, operator: Option<&IpNet>, args: &cli::Plan) -
     let desired = expected(&sources, &keyring, &state)?;
     let options = saved::options(&args.scope, args.allow_data_loss);
     options.check(&desired, &state)?;
-    let provider = provider(&sources.environment, &state).await?.lean();
-    let caller = caller(&desired.instance.spec, operator).await?;
+    let provider = until_stopped(&stop, provider(&sources.environment, &state))
+        .await?
+        .lean();
+    let caller = until_stopped(&stop, caller(&desired.instance.spec, operator)).await?;
+    let waiting = |note| shown.note(note);
     let work = async {
         let looked = look(&provider, &state, &desired, caller.as_ref(), &keyring, &waiting);
-        let (observed, session) = until_stopped(&stop_on_signal(), looked).await?;
+        let (observed, session) = until_stopped(&stop, looked).await?;
         hang_up(session).await;
         Ok(observed)
     };
@@ -59,5 +78,6 @@ async fn planned(directory: &Path, operator: Option<&IpNet>, args: &cli::Plan) -
     let mut plan = plan_with(&desired, &state, &observed, &options);
     let basis = Basis::new(&sources, &desired, &observed, &plan);
     costs::tell_of(&mut plan, &provider).await;
-    Ok(PlanFile::new(Mode::apply(&options), basis, &plan, Timestamp::now()))
+    let file = PlanFile::new(Mode::apply(&options), basis, &plan, Timestamp::now());
+    Ok((file, plan))
 }

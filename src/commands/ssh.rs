@@ -11,7 +11,7 @@ use super::caller::{admitted, caller};
 use super::clouds::provider;
 use super::keyring::Keyring;
 use super::project::{Project, desired, owner};
-use crate::apply::ApplyError;
+use crate::apply::{ApplyError, Stop};
 use crate::cli;
 use crate::remote::Interactive;
 
@@ -58,7 +58,7 @@ async fn until_hung_up<T>(what: impl Future<Output = Result<T, Failure>>) -> Res
     let (mut terminate, mut hang_up) = (listen(SignalKind::terminate())?, listen(SignalKind::hangup())?);
     tokio::select! {
         result = what => result,
-        _ = terminate.recv() => Err(ApplyError::Interrupted { address: None }.into()),
-        _ = hang_up.recv() => Err(ApplyError::Interrupted { address: None }.into()),
+        _ = terminate.recv() => Err(ApplyError::Interrupted { address: None, by: Stop::Terminate }.into()),
+        _ = hang_up.recv() => Err(ApplyError::Interrupted { address: None, by: Stop::HangUp }.into()),
     }
 }

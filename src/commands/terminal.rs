@@ -3,6 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 
 use super::Failure;
+use crate::apply::{ApplyError, Stop};
 
 /// Writes data to standard output. A reader that went away ends us quietly, like any other Unix program.
 pub fn print(text: &str) -> Result<(), Failure> {
@@ -59,7 +60,11 @@ pub fn confirm_by_typing(question: &str, word: &str) -> Result<(), Failure> {
 fn unanswered(error: dialoguer::Error) -> Failure {
     let dialoguer::Error::IO(error) = error;
     match error.kind() {
-        std::io::ErrorKind::Interrupted => crate::apply::ApplyError::Interrupted { address: None }.into(),
+        std::io::ErrorKind::Interrupted => ApplyError::Interrupted {
+            address: None,
+            by: Stop::Interrupt,
+        }
+        .into(),
         _ => Failure::other("failed to ask", error),
     }
 }

@@ -1,11 +1,13 @@
-//! Listens to events and shows them, on standard error only: standard output is for data. Knows nothing else.
+//! Listens to events and shows them. Knows nothing else.
 //!
-//! A person at a terminal gets a step list that moves, a pipe or a CI job gets plain lines, a program gets JSON lines.
+//! A person at a terminal gets a step list that moves, a pipe or a CI job gets plain lines, both on standard error; a program
+//! gets JSON lines, on standard output, because to it they are the data.
 
 mod bars;
 mod json;
 mod plain;
-mod words;
+pub mod stream;
+pub mod words;
 
 use std::io::{IsTerminal as _, Write};
 
@@ -16,6 +18,8 @@ use crate::apply::event::Event;
 pub use bars::Bars;
 pub use json::Json;
 pub use plain::Plain;
+#[cfg(test)]
+pub(crate) use plain::tests::a_run;
 
 /// Where events are shown.
 #[derive(Debug)]
@@ -24,16 +28,11 @@ pub enum Progress {
     Bars(Bars),
     /// Lines.
     Plain(Plain),
-    /// One JSON object a line.
-    Json(Json),
 }
 
 impl Progress {
     /// The fitting one for this program's standard error and environment (`CI`, `TERM`, `NO_COLOR`).
-    pub fn detect(json: bool) -> Self {
-        if json {
-            return Self::json(Box::new(std::io::stderr()));
-        }
+    pub fn detect() -> Self {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         if std::io::stderr().is_terminal() && !set("CI") && !dumb {
@@ -50,17 +49,11 @@ impl Progress {
         Self::Plain(Plain::new(writer, Box::new(move || start.elapsed())))
     }
 
-    /// JSON lines to a writer.
-    pub fn json(writer: Box<dyn Write + Send>) -> Self {
-        Self::Json(Json::new(writer))
-    }
-
     /// Shows one event. A reader that went away is no reason to stop what is being done, so nothing fails here.
     pub fn handle(&mut self, event: &Event) {
         match self {
             Self::Bars(bars) => bars.handle(event),
             Self::Plain(plain) => plain.handle(event),
-            Self::Json(json) => json.handle(event),
         }
     }
 
@@ -68,7 +61,7 @@ impl Progress {
     pub fn suspend<R>(&mut self, during: impl FnOnce() -> R) -> R {
         match self {
             Self::Bars(bars) => bars.suspend(during),
-            Self::Plain(_) | Self::Json(_) => during(),
+            Self::Plain(_) => during(),
         }
     }
 }

@@ -16,12 +16,12 @@ pub(super) fn clean(text: &str) -> String {
 }
 
 /// The same in one line.
-pub(super) fn one_line(text: &str) -> String {
+pub fn one_line(text: &str) -> String {
     clean(text).replace('\n', " ")
 }
 
 /// `12.3s`, `4m 05s`, `1h 02m`.
-pub(super) fn time(duration: Duration) -> String {
+pub fn time(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         0..100 => format!("{:.1}s", duration.as_secs_f64()),
@@ -32,7 +32,7 @@ pub(super) fn time(duration: Duration) -> String {
 
 /// `512 B`, `12.3 MiB`.
 #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
-pub(super) fn size(bytes: u64) -> String {
+pub fn size(bytes: u64) -> String {
     let mut value = bytes as f64;
     let mut unit = "B";
     for next in ["KiB", "MiB", "GiB", "TiB"] {

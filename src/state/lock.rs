@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::atomic;
 use super::guard::Guard;
 use super::keys;
-use super::process::ProcessIdentity;
+use super::process::{ProcessIdentity, who};
 use crate::names::hex;
 
 #[cfg(test)]
@@ -220,7 +220,7 @@ impl Lock {
         let mut bytes = [0_u8; 16];
         keys::fill(&mut bytes, "make a token").map_err(|e| take(io::Error::other(e)))?;
         let lease = Lease {
-            holder: format!("{}@{}", user(), process.host),
+            holder: who(),
             command: command.to_owned(),
             reason: reason.map(str::to_owned),
             since: now,
@@ -392,11 +392,4 @@ fn file_error(what: &'static str, path: &Path, why: io::Error) -> LockError {
         path: path.to_owned(),
         why,
     }
-}
-
-fn user() -> String {
-    ["USER", "LOGNAME"]
-        .iter()
-        .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()))
-        .unwrap_or_else(|| "unknown".to_owned())
 }

@@ -30,5 +30,5 @@ pub use keys::{KeyError, PublicKey, SshKey, random_lineage, random_password};
 pub use known_hosts::{KnownHosts, KnownHostsError};
 pub use lock::{Heartbeat, Lock, LockError, TakenOver};
 pub use model::{Record, State, Status};
-pub use process::run_name;
+pub use process::{run_name, who};
 pub use store::{LocalStore, StoreError};

@@ -47,6 +47,14 @@ impl ProcessIdentity {
     }
 }
 
+/// `user@host`, for people.
+pub fn who() -> String {
+    let user = ["USER", "LOGNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
+    format!("{}@{}", user.as_deref().unwrap_or("unknown"), system::host())
+}
+
 /// Names this process among all runs of all computers, without spaces: `host:process:start`.
 pub fn run_name() -> String {
     let ProcessIdentity { host, pid, started, .. } = ProcessIdentity::current();

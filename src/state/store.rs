@@ -163,6 +163,18 @@ impl LocalStore {
             .map_err(|why| StoreError::Write { path, why })
     }
 
+    /// Removes what is kept beside the state under a name. Nothing happens when there is nothing.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn remove(&self, name: &str) -> Result<(), StoreError> {
+        let path = self.folder.join(name);
+        match fs::remove_file(&path) {
+            Err(why) if why.kind() != io::ErrorKind::NotFound => Err(StoreError::Write { path, why }),
+            _ => Ok(()),
+        }
+    }
+
     /// The names of what is kept in a folder beside the state, sorted.
     ///
     /// # Errors
