@@ -108,6 +108,12 @@ pub enum ActError {
         #[source]
         why: serde_json::Error,
     },
+    /// Somebody else is at the host, or it is not ours.
+    #[error(transparent)]
+    Barred(#[from] super::Barred),
+    /// The host could not be asked whether somebody else is at it.
+    #[error(transparent)]
+    Lease(#[from] crate::remote::lease::LeaseError),
     /// Something that the tests broke on purpose.
     #[cfg(test)]
     #[error("injected: {0}")]
@@ -153,6 +159,8 @@ impl ActError {
                     .to_owned(),
             ),
             Self::Unhealthy { now, .. } => Some(now.clone()),
+            Self::Barred(barred) => Some(barred.remedy()),
+            Self::Lease(crate::remote::lease::LeaseError::Session(error)) => error.remedy(),
             Self::Bundle(error) => Some(error.remedy()),
             Self::Keep(why) => unkept(why),
             _ => None,

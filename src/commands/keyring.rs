@@ -16,7 +16,7 @@ use crate::remote::{ClientKey, Target};
 use crate::render::Bindings;
 use crate::secret::{FingerprintKey, Secret};
 use crate::state::bundle::{CLIENT_KEY, FINGERPRINTS, Former, HOST_KEY};
-use crate::state::{Bundle, BundleStore, Identity, KnownHosts, LocalStore, SshKey, State, random_password};
+use crate::state::{Bundle, BundleStore, Identity, KnownHosts, SshKey, State, Store, random_password};
 
 /// Characters of the key of all fingerprints: 256 bits.
 const FINGERPRINT_KEY: usize = 43;
@@ -60,7 +60,7 @@ impl Keyring {
     ///
     /// # Errors
     /// As [`Keyring::unlock`], and every secret that cannot be had.
-    pub async fn open(store: &LocalStore, state: &State, sources: &Sources) -> Result<Self, Failure> {
+    pub async fn open(store: &Store, state: &State, sources: &Sources) -> Result<Self, Failure> {
         let mut keyring = Self::unlock(store, state, sources)?;
         let now = Timestamp::now();
         let known: BTreeSet<String> = keyring.bundle.secrets.keys().cloned().collect();
@@ -74,9 +74,9 @@ impl Keyring {
     ///
     /// # Errors
     /// A bundle that does not open, a key file that cannot be read.
-    pub fn unlock(store: &LocalStore, state: &State, sources: &Sources) -> Result<Self, Failure> {
-        let bundle_store = BundleStore::new(store.folder(), &state.lineage);
-        let mut bundle = match bundle_store.path().exists() {
+    pub fn unlock(store: &Store, state: &State, sources: &Sources) -> Result<Self, Failure> {
+        let bundle_store = BundleStore::new(store.storage(), &state.lineage);
+        let mut bundle = match bundle_store.exists()? {
             true => bundle_store.load(&Identity::load_existing()?)?.unwrap_or_default(),
             // A command that only looks must not make an identity.
             false => Bundle::default(),
@@ -112,10 +112,12 @@ impl Keyring {
         if !knows_host {
             planned.host_key_public = TO_BE_MADE.to_owned();
         }
+        let known_hosts = KnownHosts::new(store.storage(), store.folder(), &state.environment, &state.lineage);
+        known_hosts.fetch()?;
         Ok(Self {
             bundle,
             store: bundle_store,
-            known_hosts: KnownHosts::new(store.folder(), &state.environment, &state.lineage),
+            known_hosts,
             authorized_keys,
             host_key_public: host_key.public_openssh,
             planned,

@@ -1,10 +1,13 @@
 //! One file a command. `apply.rs` is the one function that shows the whole way.
 
 mod apply;
+mod backend;
 mod caller;
 mod clouds;
 mod costs;
 mod destroy;
+mod explained;
+mod extend;
 mod failure;
 mod files;
 mod gc;
@@ -12,7 +15,9 @@ mod history;
 mod init;
 mod kept;
 mod keyring;
+mod life;
 mod locked;
+mod origin;
 mod output;
 mod plan;
 mod project;
@@ -67,6 +72,7 @@ async fn command(cli: Cli) -> Result<(), Failure> {
         Command::Ssh(args) => Box::pin(ssh::run(directory, operator, args)).await,
         Command::Secrets(args) => Box::pin(secrets::run(directory, args)).await,
         Command::Destroy(args) => Box::pin(destroy::run(directory, args)).await,
+        Command::Extend(args) => Box::pin(extend::run(directory, operator, args)).await,
         Command::State(args) => match &args.command {
             cli::StateCommand::Rebuild(args) => Box::pin(state::rebuild(directory, args)).await,
             cli::StateCommand::Import(args) => Box::pin(state::import(directory, args)).await,

@@ -17,9 +17,9 @@ use crate::cli;
 use crate::desired::{Desired, DesiredInstance};
 use crate::names::{Address, Lineage};
 use crate::plan::once_fact;
-use crate::provider::{Found, Instance, Part, Sight};
+use crate::provider::{EXPIRES, Found, Instance, Part, Sight};
 use crate::state::model::endpoint_facts;
-use crate::state::{PublicKey, State, StoreError, random_lineage};
+use crate::state::{Life, PublicKey, State, StoreError, random_lineage};
 
 /// The attribute that records what only a first boot reads.
 const FIRST_BOOT: &str = "first_boot";
@@ -61,13 +61,14 @@ pub async fn rebuild(directory: &Path, args: &cli::Rebuild) -> Result<(), Failur
     owner.ids = found.into_iter().map(|found| (found.address, found.id)).collect();
     let sight = provider.observe(&owner, &names).await?;
     let now = Timestamp::now();
+    project.origin.record(&mut state, &sources);
     record(&mut state, sight, &provider.facts(), &desired, now);
     let believed = keyring.known_hosts.keys()?;
     // Compared without the words beside a key: the pinned one has none.
     let first_boot: Option<PublicKey> = keyring.host_key_public.parse().ok();
     let first_boot = first_boot.map(|key| key.fingerprint_sha256());
     let is_own = |key: &PublicKey| first_boot.as_ref() != Some(&key.fingerprint_sha256());
-    let keys_are_lost = !keyring.store.path().exists() && sources.environment.access.ssh_key.is_none();
+    let keys_are_lost = !keyring.store.exists()? && sources.environment.access.ssh_key.is_none();
     match believed.first() {
         Some(key) if !keys_are_lost && believed.iter().all(is_own) => {
             let facts = BTreeMap::from([("fingerprint".to_owned(), key.fingerprint_sha256())]);
@@ -77,8 +78,8 @@ pub async fn rebuild(directory: &Path, args: &cli::Rebuild) -> Result<(), Failur
     }
 
     if damaged {
-        let path = project.store.set_aside(now)?;
-        tell(&format!("note: the damaged state is kept as {}", path.display()));
+        let place = project.store.set_aside(now)?;
+        tell(&format!("note: the damaged state is kept as {place}"));
     }
     let mut keep = Keeper {
         store: project.store.clone(),
@@ -156,6 +157,7 @@ fn record_instance(
     desired: &DesiredInstance,
     now: Timestamp,
 ) {
+    let found_end = instance.attributes.get(EXPIRES).and_then(|time| time.parse().ok());
     // What the provider does not tell is taken for what the file says.
     let told = desired.spec.told();
     let mut attributes = desired.spec.attributes();
@@ -167,6 +169,11 @@ fn record_instance(
             .filter(|(name, _)| told.contains(&name.as_str()) || ["tags", "ttl"].contains(&name.as_str())),
     );
     attributes.insert(FIRST_BOOT.to_owned(), desired.first_boot.to_string());
+    state.life = desired
+        .spec
+        .ttl_seconds
+        .zip(found_end)
+        .map(|(ttl_seconds, ends)| Life { ttl_seconds, ends });
     let mut facts = instance.facts;
     facts.extend(endpoint_facts(&instance.endpoint));
     facts.extend(instance.ipv6.map(|ipv6| ("ipv6".to_owned(), ipv6.to_string())));

@@ -82,6 +82,15 @@ impl<'s> Check<'s> {
                     "it is one of",
                 ));
             }
+            (Shape::AnyOf(shapes), DeValue::Table(table))
+                if shapes.iter().any(|shape| matches!(shape, Shape::Table(_))) =>
+            {
+                for shape in shapes {
+                    if let Shape::Table(shape) = shape {
+                        self.table(shape, table, path);
+                    }
+                }
+            }
             (shape, given) if shape.takes(self.definitions, given) => {}
             (shape, given) => {
                 let message = match (shape, given) {
@@ -239,7 +248,7 @@ pub fn nearest<'k>(given: &str, known: impl Iterator<Item = &'k str>) -> Option<
 
 /// What a value of the wrong type could be turned into.
 fn remedy(shape: &Shape<'_>, given: &DeValue<'_>, source: &Source, span: Range<usize>) -> Option<String> {
-    let written = source.at(span);
+    let written = source.at(span.clone());
     let written = source.text[written.span].trim();
     if written.len() > 80 || written.contains('\n') {
         return None;
@@ -255,6 +264,15 @@ fn remedy(shape: &Shape<'_>, given: &DeValue<'_>, source: &Source, span: Range<u
         },
         (Shape::Text, DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_)) => {
             Some(format!("write \"{written}\" with quotes"))
+        }
+        (Shape::AnyOf(shapes), given)
+            if shapes
+                .iter()
+                .all(|shape| matches!(shape, Shape::Text | Shape::Table(_))) =>
+        {
+            shapes
+                .iter()
+                .find_map(|shape| remedy(shape, given, source, span.clone()))
         }
         (Shape::List(_), DeValue::String(_)) => Some(format!("write [{written}]")),
         _ => None,

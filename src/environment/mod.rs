@@ -4,6 +4,7 @@
 //! its stacks ([`stack`], with [`manifest`] and [`compose`]) and the image archives ([`image`]). It reads files and
 //! nothing else: no network, no secret's value, no host. What the values mean together is checked by `desired`.
 
+mod backend;
 mod check;
 pub mod compose;
 pub mod decode;
@@ -16,6 +17,7 @@ pub mod schema;
 pub mod secret;
 pub mod stack;
 pub mod template;
+mod vars;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -24,11 +26,13 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+pub use backend::written_state;
 pub use check::nearest;
 use diagnostic::{Problem, Problems, Source};
 use image::ImageArchive;
 use model::Environment;
 use stack::{StackSource, load_stack};
+pub use vars::UnknownVar;
 
 use crate::names::{EnvironmentName, StackName};
 
@@ -98,7 +102,10 @@ impl LoadError {
                     true => String::new(),
                     false => format!("there are: {}. ", known.join(", ")),
                 };
-                Some(format!("{near}{list}A new one is written by `provision init {name}`"))
+                Some(format!(
+                    "{near}{list}A new one is written by `provision init {name}`; \
+                     one of a file that serves many is `FILE --name {name}` until it is applied"
+                ))
             }
             Self::Unlistable { .. } | Self::Problems(_) => None,
         }
@@ -152,6 +159,7 @@ pub fn load(root: &Path, name: &EnvironmentName) -> Result<Sources, LoadError> {
     let stacks = load_stacks(root, &directory, &file, &environment, &mut problems);
     let in_stacks = stacks.values().flat_map(|stack| stack.mistakes.clone());
     let mut mistakes: Vec<Problem> = mistaken.into_iter().chain(in_stacks).collect();
+    mistakes.extend(backend::check(&file, &environment.state));
     let images = load_images(&directory, &file, &environment, &mut mistakes);
     if !problems.is_empty() {
         problems.append(&mut mistakes);

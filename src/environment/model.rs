@@ -63,7 +63,7 @@ pub struct Environment {
     /// The Docker network that every stack shares.
     #[serde(default = "default_network")]
     pub network: Text,
-    /// How long the environment shall live, such as `8h` or `3d`: everything is tagged with its end.
+    /// How long the environment shall live, such as `8h` or `3d`: then the machine takes itself down.
     pub ttl: Option<Spanned<String>>,
     /// The machine: exactly one of the tables `[machine.aws]`, `[machine.local]`; the table names the provider.
     pub machine: Spanned<Machine>,
@@ -76,9 +76,12 @@ pub struct Environment {
     pub dns: Option<Dns>,
     /// Certificates.
     pub tls: Option<Tls>,
-    /// Values for `{{vars.NAME}}`.
+    /// Where the state is kept.
     #[serde(default)]
-    pub vars: BTreeMap<String, Text>,
+    pub state: StateTable,
+    /// Values for `{{vars.NAME}}`; `--var NAME=VALUE` gives another one.
+    #[serde(default)]
+    pub vars: BTreeMap<String, Spanned<Var>>,
     /// Secrets for `{{secrets.NAME}}` and for the stacks that ask for them.
     #[serde(default)]
     pub secrets: BTreeMap<String, Spanned<SecretEntry>>,
@@ -304,6 +307,36 @@ pub enum TlsMode {
     Internal,
 }
 
+/// `[state]`
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StateTable {
+    /// `local`, in `.provision/` of the project, or `s3`.
+    #[serde(default)]
+    pub backend: BackendKind,
+    /// The bucket, with `s3`; it must exist.
+    pub bucket: Option<Spanned<String>>,
+    /// What the keys of all objects begin with; after it comes the environment's name.
+    pub key: Option<Spanned<String>>,
+    /// The bucket's region; the one of your AWS configuration without.
+    pub region: Option<Spanned<String>>,
+    /// The address of another service than Amazon's that speaks S3, such as `https://s3.example.com`.
+    pub endpoint: Option<Spanned<String>>,
+    /// A profile of your AWS configuration; its credentials may be an assumed role or a single sign-on.
+    pub profile: Option<Spanned<String>>,
+}
+
+/// Where the state is kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum BackendKind {
+    /// In `.provision/` of the project.
+    #[default]
+    Local,
+    /// In a bucket of Amazon S3, or of another service that speaks its protocol.
+    S3,
+}
+
 /// `[stacks.<name>]`: `path`, `env` and `scale` are ours, every other key is a parameter of the stack.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 pub struct Stack {
@@ -318,6 +351,24 @@ pub struct Stack {
     /// Parameters that the stack's `stack.toml` declares.
     #[serde(flatten)]
     pub parameters: BTreeMap<String, Parameter>,
+}
+
+/// The value of a var.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Var {
+    /// The value, unless another is given.
+    Value(String),
+    /// None: it must be given.
+    Needed(NeededVar),
+}
+
+/// A var that has no value of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NeededVar {
+    /// What it is for, told to who forgets `--var`.
+    pub needed: String,
 }
 
 /// The value of a stack's parameter.

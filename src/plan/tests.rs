@@ -4,6 +4,7 @@
 mod drift;
 mod host;
 mod interrupted;
+mod life;
 mod machine;
 mod parts;
 mod secrets;

@@ -226,9 +226,11 @@ impl Master {
     }
 
     /// Ends it. Everything that mattered has been answered, so there is nothing to wait for on the wire.
-    pub(super) async fn end(self) {
-        let mut child = self.child.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let _ = child.kill().await;
+    pub(super) async fn end(&self) {
+        let _ = self.child().start_kill();
+        while matches!(self.child().try_wait(), Ok(None)) {
+            sleep(Duration::from_millis(1)).await;
+        }
     }
 }
 

@@ -68,6 +68,7 @@ impl Project {
         self.command(args).output().unwrap()
     }
 
+    /// The program, about to run in this project.
     pub fn command(&self, args: &[&str]) -> Command {
         let home = self.root().join("home");
         let mut command = Command::new(env!("CARGO_BIN_EXE_provision"));

@@ -75,7 +75,7 @@ fn a_misspelt_key_is_told_with_the_nearest_one() {
     2 |
       `----
      help: did you mean `protect`? there are: access, data, dns, domain, images, machine, network,
-           protect, routes, secrets, stacks, tls, ttl, vars
+           protect, routes, secrets, stacks, state, tls, ttl, vars
     "#);
 }
 
@@ -382,7 +382,7 @@ fn windows_line_ends_and_a_byte_order_mark_are_fine() {
     3 | [machine.local]
       `----
      help: did you mean `protect`? there are: access, data, dns, domain, images, machine, network,
-           protect, routes, secrets, stacks, tls, ttl, vars
+           protect, routes, secrets, stacks, state, tls, ttl, vars
     "#);
 }
 

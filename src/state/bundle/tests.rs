@@ -1,4 +1,6 @@
+use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
 use super::super::identity::Source;
 use super::super::keys::SshKey;
@@ -8,6 +10,13 @@ fn identity(folder: &Path, name: &str) -> Identity {
     Identity::load_or_create_from(&Source::Default(folder.join(name)))
         .unwrap()
         .0
+}
+
+fn file(store: &BundleStore) -> PathBuf {
+    match store.place() {
+        Place::Path(path) => path,
+        other => panic!("{other}"),
+    }
 }
 
 fn lineage() -> Lineage {
@@ -31,12 +40,12 @@ fn bundle() -> Bundle {
 fn what_is_saved_is_loaded() {
     let folder = tempfile::tempdir().unwrap();
     let identity = identity(folder.path(), "identity");
-    let store = BundleStore::new(&folder.path().join("demo"), &lineage());
+    let store = BundleStore::new(&Storage::local(&folder.path().join("demo")), &lineage());
     assert!(store.load(&identity).unwrap().is_none());
     let bundle = bundle();
     store.save(&bundle, &identity).unwrap();
     assert_eq!(store.load(&identity).unwrap(), Some(bundle));
-    assert_eq!(fs::metadata(store.path()).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::metadata(file(&store)).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
 #[test]
@@ -44,13 +53,14 @@ fn no_file_holds_a_secret_in_the_clear() {
     let folder = tempfile::tempdir().unwrap();
     let identity = identity(folder.path(), "identity");
     let inside = folder.path().join("demo");
-    let store = BundleStore::new(&inside, &lineage());
+    let store = BundleStore::new(&Storage::local(&inside), &lineage());
     let bundle = bundle();
     store.save(&bundle, &identity).unwrap();
     store.save(&bundle, &identity).unwrap();
     let names: Vec<_> = fs::read_dir(&inside)
         .unwrap()
         .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_none_or(|extension| extension != "guard"))
         .collect();
     assert_eq!(names.len(), 3, "{names:?}");
     for path in names {
@@ -94,7 +104,7 @@ fn the_wrong_identity_is_told_which_one_is_needed() {
     let folder = tempfile::tempdir().unwrap();
     let right = identity(folder.path(), "right");
     let wrong = identity(folder.path(), "wrong");
-    let store = BundleStore::new(&folder.path().join("demo"), &lineage());
+    let store = BundleStore::new(&Storage::local(&folder.path().join("demo")), &lineage());
     store.save(&bundle(), &right).unwrap();
     let error = store.load(&wrong).unwrap_err();
     let text = error
@@ -110,13 +120,13 @@ fn the_wrong_identity_is_told_which_one_is_needed() {
 fn a_bundle_that_ends_at_any_byte_or_is_altered_is_damaged() {
     let folder = tempfile::tempdir().unwrap();
     let identity = identity(folder.path(), "identity");
-    let store = BundleStore::new(&folder.path().join("demo"), &lineage());
+    let store = BundleStore::new(&Storage::local(&folder.path().join("demo")), &lineage());
     store.save(&bundle(), &identity).unwrap();
     store.save(&bundle(), &identity).unwrap();
-    let sealed = fs::read(store.path()).unwrap();
+    let sealed = fs::read(file(&store)).unwrap();
     let mut tried = 0;
     for length in (0..sealed.len()).step_by(11).chain([sealed.len() - 1]) {
-        fs::write(store.path(), &sealed[..length]).unwrap();
+        fs::write(file(&store), &sealed[..length]).unwrap();
         let error = store.load(&identity).unwrap_err();
         assert!(
             matches!(error, BundleError::Damaged { previous: Some(_), .. }),
@@ -128,10 +138,10 @@ fn a_bundle_that_ends_at_any_byte_or_is_altered_is_damaged() {
     assert!(tried > 40, "{tried}");
     let mut altered = sealed.clone();
     *altered.last_mut().unwrap() ^= 1;
-    fs::write(store.path(), &altered).unwrap();
+    fs::write(file(&store), &altered).unwrap();
     assert!(matches!(store.load(&identity), Err(BundleError::Damaged { .. })));
 
-    fs::copy(store.folder.join(PREVIOUS), store.path()).unwrap();
+    fs::copy(file(&store).with_file_name(PREVIOUS), file(&store)).unwrap();
     assert!(store.load(&identity).unwrap().is_some());
 }
 
@@ -140,10 +150,10 @@ fn another_lifes_bundle_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let identity = identity(folder.path(), "identity");
     let inside = folder.path().join("demo");
-    BundleStore::new(&inside, &lineage())
+    BundleStore::new(&Storage::local(&inside), &lineage())
         .save(&bundle(), &identity)
         .unwrap();
-    let other = BundleStore::new(&inside, &Lineage::from_bytes([8; 16]));
+    let other = BundleStore::new(&Storage::local(&inside), &Lineage::from_bytes([8; 16]));
     assert!(matches!(other.load(&identity), Err(BundleError::OtherLineage { .. })));
 }
 
@@ -151,15 +161,15 @@ fn another_lifes_bundle_is_refused() {
 fn content_that_cannot_be_decoded_is_not_quoted() {
     let folder = tempfile::tempdir().unwrap();
     let identity = identity(folder.path(), "identity");
-    let store = BundleStore::new(folder.path(), &lineage());
+    let store = BundleStore::new(&Storage::local(folder.path()), &lineage());
     let content = r#"{"version":1,"lineage":"hunter2","secrets":"hunter2"}"#;
     let sealed = age::encrypt(&identity.key().to_public(), content.as_bytes()).unwrap();
-    fs::write(store.path(), sealed).unwrap();
+    fs::write(file(&store), sealed).unwrap();
     let error = store.load(&identity).unwrap_err();
     assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
 
     let sealed = age::encrypt(&identity.key().to_public(), br#"{"version":2}"#).unwrap();
-    fs::write(store.path(), sealed).unwrap();
+    fs::write(file(&store), sealed).unwrap();
     assert!(matches!(
         store.load(&identity),
         Err(BundleError::Newer { version: 2, .. })
@@ -175,9 +185,9 @@ fn a_bundle_of_the_first_build_is_read() {
     );
     let folder = tempfile::tempdir().unwrap();
     let identity = identity(folder.path(), "identity");
-    let store = BundleStore::new(folder.path(), &lineage());
+    let store = BundleStore::new(&Storage::local(folder.path()), &lineage());
     let sealed = age::encrypt(&identity.key().to_public(), text.as_bytes()).unwrap();
-    fs::write(store.path(), sealed).unwrap();
+    fs::write(file(&store), sealed).unwrap();
     let bundle = store.load(&identity).unwrap().unwrap();
     assert_eq!(bundle.secrets["A"].expose(), "hunter2-hunter2");
     assert!(bundle.kept.is_empty());
