@@ -22,6 +22,9 @@ const JOB: Duration = Duration::from_secs(60 * 60);
 /// How long sending and loading an image may take.
 const LOAD: Duration = Duration::from_secs(60 * 60);
 
+/// A file of every release, which nobody reads: it makes the release's digest one that cannot be guessed.
+const SEAL: &str = ".provision-seal";
+
 impl RealWorld<'_> {
     /// Images, files, jobs, services, health. When the services do not become healthy, the release that served before is
     /// put back.
@@ -85,18 +88,26 @@ impl RealWorld<'_> {
     }
 
     fn pack(&self, stack: &DesiredStack) -> Result<Archive, ActError> {
-        let mut archive = Archive::pack(stack.files.iter().map(|(path, file)| ArchiveEntry {
-            path: path.clone(),
-            bytes: file.bind(&self.bindings),
-            mode: file.mode,
-        }))?;
-        // The release's name stands in the state, and its files hold secrets: a plain digest would let weak ones be guessed.
-        if let Some(digest) = self.bindings.fingerprints.digest(&archive.manifest)
-            && let Ok(digest) = digest.parse()
-        {
-            archive.digest = digest;
+        let entry = |path: &str, bytes, mode| ArchiveEntry {
+            path: path.to_owned(),
+            bytes,
+            mode,
+        };
+        let mut entries: Vec<ArchiveEntry> = stack
+            .files
+            .iter()
+            .map(|(path, file)| entry(path, file.bind(&self.bindings), file.mode))
+            .collect();
+        // The release's digest stands in the state, and its files hold secrets: without something that cannot be guessed among
+        // them, a weak secret could be.
+        let all: String = entries
+            .iter()
+            .map(|file| format!("{} {}\n", crate::names::Digest::of(&file.bytes), file.path))
+            .collect();
+        if let Some(seal) = self.bindings.fingerprints.digest(&all) {
+            entries.push(entry(SEAL, seal.into_bytes(), 0o600));
         }
-        Ok(archive)
+        Ok(Archive::pack(entries)?)
     }
 }
 
