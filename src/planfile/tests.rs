@@ -55,7 +55,13 @@ fn a_plan_is_read_as_it_was_saved() {
         &run.world.observe(&run.state),
         &plan,
     );
-    let file = PlanFile::new(Mode::Destroy { keep_volume: true }, basis, &plan, Default::default(), now());
+    let file = PlanFile::new(
+        Mode::Destroy { keep_volume: true },
+        basis,
+        &plan,
+        Default::default(),
+        now(),
+    );
     assert_eq!(PlanFile::parse(file.pretty().unwrap().as_bytes()).unwrap(), file);
     assert_eq!(
         file.remedy("x.plan"),
