@@ -9,6 +9,10 @@ use ipnet::IpNet;
 
 use crate::names::{Address, EnvironmentName, Lineage, NameError};
 
+mod secrets;
+
+pub use secrets::{Secrets, SecretsCommand, SecretsEdit, SecretsGet, SecretsList, SecretsRotate, SecretsSet};
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done, or nothing to change
@@ -34,6 +38,7 @@ Every day:
   history     Show who applied what and when, and where the time went
   ssh         Log in, or run one command there
   extend      Give an environment that has an end more time
+  secrets     List, set, read, rotate and edit secrets
 
 When something is lost or forgotten:
   state       Rebuild a lost state from what there is, or take a resource over
@@ -99,6 +104,8 @@ pub enum Command {
     Ssh(Ssh),
     /// Give an environment that has an end (`ttl`) more time.
     Extend(Extend),
+    /// List, set, read, rotate and edit secrets.
+    Secrets(Secrets),
     /// Take everything back, and prove it.
     Destroy(Destroy),
     /// Rebuild a lost state from what there is, or take a resource over.
@@ -171,9 +178,12 @@ pub struct Render {
 /// Options of everything that works on an environment under its lock.
 #[derive(Debug, Clone, Args)]
 pub struct Locking {
-    /// How long to wait for another run to end, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds)]
+    /// How long to wait for another run to end, such as `90s` or `5m`; a number alone is seconds.
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = wait)]
     pub lock_wait: Duration,
+    /// What others are told who want the lock meanwhile, such as a CI job's address.
+    #[arg(long, value_name = "TEXT", env = "PROVISION_LOCK_REASON", hide_env_values = true)]
+    pub lock_reason: Option<String>,
 }
 
 /// Which part of an environment, and what of it anew.
@@ -512,6 +522,18 @@ fn time(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "write hours or days such as 4h or 2d, from a minute to a year".to_owned())
 }
 
-fn seconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
-    text.parse().map(Duration::from_secs)
+/// A length of time: a number with `s`, `m` or `h`, or without for seconds.
+fn wait(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    let (number, factor) = match text.char_indices().next_back() {
+        Some((at, 's')) => (&text[..at], 1),
+        Some((at, 'm')) => (&text[..at], 60),
+        Some((at, 'h')) => (&text[..at], 3600),
+        _ => (text, 1),
+    };
+    let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+    seconds
+        .filter(|seconds| *seconds <= 7 * 24 * 3600)
+        .map(Duration::from_secs)
+        .ok_or_else(|| "not a length of time of at most a week, such as 90s, 5m or 1h".to_owned())
 }

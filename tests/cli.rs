@@ -233,6 +233,7 @@ fn the_guide_names_every_key() {
         ("access.", &schema["$defs"]["Access"]),
         ("dns.", &schema["$defs"]["Dns"]),
         ("tls.", &schema["$defs"]["Tls"]),
+        ("state.", &schema["$defs"]["StateTable"]),
         ("stacks.NAME.", &schema["$defs"]["Stack"]),
     ];
     for (prefix, table) in tables {

@@ -23,7 +23,7 @@ use provision::environment::{LoadError, load};
 use provision::names::{EnvironmentName, Lineage};
 use provision::remote::Probe;
 use provision::render::Bindings;
-use provision::state::LocalStore;
+use provision::state::Store;
 
 /// Longer than any reader takes for 1 MiB, on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -183,10 +183,10 @@ fn a_variable_in_the_default_of_a_variable_and_so_on_costs_no_stack() {
 fn states() {
     let folder = tempfile::tempdir().unwrap();
     let name: EnvironmentName = "demo".parse().unwrap();
-    let store = LocalStore::new(folder.path(), &name);
+    let store = Store::new(folder.path(), &name);
     store.prepare().unwrap();
     fuzz(&files("tests/state", ".json"), 1, |bytes| {
-        fs::write(store.path(), bytes).unwrap();
+        fs::write(store.folder().join("state.json"), bytes).unwrap();
         match store.load() {
             Ok(state) => prop_assert!(state.is_some()),
             Err(why) => prop_assert!(!why.to_string().is_empty() && !why.remedy().is_empty()),

@@ -167,6 +167,40 @@ impl ActError {
         }
     }
 
+    /// The same with everything that came from the host put through `text`.
+    #[must_use]
+    pub fn mapped(self, text: &dyn Fn(String) -> String) -> Self {
+        match self {
+            Self::Session(error) => Self::Session(error.mapped(text)),
+            Self::Observe(crate::observe::ObserveError::Session(error)) => {
+                Self::Observe(crate::observe::ObserveError::Session(error.mapped(text)))
+            }
+            Self::Converge { reason } => Self::Converge { reason: text(reason) },
+            Self::Published { stack, listed } => Self::Published {
+                stack,
+                listed: listed.into_iter().map(text).collect(),
+            },
+            Self::Unhealthy {
+                stack,
+                reason,
+                bundle,
+                now,
+            } => Self::Unhealthy {
+                stack,
+                reason: text(reason),
+                bundle: text(bundle),
+                now: text(now),
+            },
+            Self::Edge { reason } => Self::Edge { reason: text(reason) },
+            Self::Answer { script, begin, why } => Self::Answer {
+                script,
+                begin: text(begin),
+                why,
+            },
+            ours => ours,
+        }
+    }
+
     /// Lines worth printing below the error: the failure bundle.
     pub fn details(&self) -> Option<&str> {
         match self {

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use super::{ActError, HostLease, Ledger, Outcome, World};
 use crate::names::Endpoint;
-use crate::note::Say;
+use crate::note::{Note, Say};
 use crate::plan::{Action, Plan, Step};
 use crate::provider::{Caller, Owner, Provider};
 use crate::remote::probe::Probe;
 use crate::remote::{ConnectPolicy, Session, Target};
 use crate::render::Bindings;
+use crate::secret::Redactor;
 use crate::state::{Bundle, BundleStore, Identity, KnownHosts};
 
 /// How a host is reached, once its address is known.
@@ -60,7 +61,22 @@ pub struct RealWorld<'a> {
 }
 
 impl World for RealWorld<'_> {
+    /// What the host says is shown and kept: the values of secrets are taken out of it here, before anybody hears it.
     async fn act(&mut self, step: &Step, ledger: &mut Ledger<'_>, say: Say<'_>) -> Result<Outcome, ActError> {
+        let redactor = Redactor::new(self.bindings.secrets.values());
+        let clean = |note: Note| say(note.mapped(|text| redactor.clean(&text)));
+        let acted = self.take(step, ledger, &clean).await;
+        acted.map_err(|why| why.mapped(&|text| redactor.clean(&text)))
+    }
+
+    async fn look(&mut self, say: Say<'_>) -> Result<Option<Probe>, ActError> {
+        let session = self.session(say).await?;
+        Ok(Some(crate::observe::probe(session, say).await?))
+    }
+}
+
+impl RealWorld<'_> {
+    async fn take(&mut self, step: &Step, ledger: &mut Ledger<'_>, say: Say<'_>) -> Result<Outcome, ActError> {
         if self.bindings.endpoint.is_none() {
             self.bindings.endpoint = ledger.state().endpoint();
         }
@@ -76,13 +92,6 @@ impl World for RealWorld<'_> {
         }
     }
 
-    async fn look(&mut self, say: Say<'_>) -> Result<Option<Probe>, ActError> {
-        let session = self.session(say).await?;
-        Ok(Some(crate::observe::probe(session, say).await?))
-    }
-}
-
-impl RealWorld<'_> {
     /// Takes the host's lease before the first step where the host can be asked already, so that a run that may not change it
     /// does not begin.
     ///

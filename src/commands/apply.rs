@@ -58,7 +58,7 @@ async fn way(
     if let Some(promise) = &promise {
         state = promise.begin(state);
     }
-    let keyring = Keyring::open(&project.store, &state, &sources)?; //                    reads, makes keys in memory
+    let keyring = until_stopped(&stop, Keyring::open(&project.store, &state, &sources)).await?; // reads, makes keys in memory
     let provider = until_stopped(&stop, provider(&sources.environment, &state)).await?;
     let wanted = desired(&sources, &keyring, &state)?; //                                 pure
     options.check(&wanted, &state)?;
@@ -66,6 +66,8 @@ async fn way(
     let caller = until_stopped(&stop, caller(&wanted.instance.spec, operator)).await?;
     let whose = owner(&state);
     let mut lease = HostLease::new(&project.name, &state.lineage, "apply", args.locking.lock_wait)?;
+    // A part of a plan may have left out who uses a new value.
+    let whole = options.targets.is_empty();
     let work = async {
         // A saved plan was looked at and agreed to.
         let mut consent = args.yes || promise.is_some();
@@ -160,6 +162,9 @@ async fn way(
         Ok(())
     };
     admitted(&provider, &whose, caller.as_ref(), work).await?;
+    if whole {
+        keyring.brought_out()?; //                                                        writes the bundle
+    }
     lock.release()?;
     shown.outputs(&state.outputs);
     match args.json {

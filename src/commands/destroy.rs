@@ -143,8 +143,7 @@ async fn take_down(
     let archive = project.store.archive_and_remove(jiff::Timestamp::now())?;
     tell(&format!(
         "{} is gone: nothing of it is left. Its state is kept in {}",
-        project.name,
-        archive.display()
+        project.name, archive
     ));
     Ok(())
 }

@@ -40,7 +40,7 @@ async fn way(directory: &Path, operator: Option<&IpNet>, args: &cli::Extend, sho
     let mut state = project.state()?;
     let now = Timestamp::now();
     let life = extended(&state, args.time, now)?;
-    let keyring = Keyring::open(&project.store, &state, &sources)?;
+    let keyring = Keyring::open(&project.store, &state, &sources).await?;
     let desired = desired(&sources, &keyring, &state)?;
     let spec = &desired.instance.spec;
     let provider = provider(&sources.environment, &state).await?.lean();

@@ -275,7 +275,10 @@ impl From<ObserveError> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let remedy = error.remedy();
-        Self::hinted(error, Some(remedy))
+        match error {
+            StoreError::Elsewhere { .. } | StoreError::NotBuilt => Self::input(error.to_string(), remedy),
+            other => Self::hinted(other, Some(remedy)),
+        }
     }
 }
 

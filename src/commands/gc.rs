@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Failure;
+use super::backend::store;
 use super::clouds::{provider_at, provider_of};
 use super::destroy::{take_back, written};
 use super::locked::{Keeper, lock};
@@ -20,7 +21,7 @@ use crate::environment::find_root;
 use crate::names::{EnvironmentName, Lineage};
 use crate::plan::{plan_destroy, render_plan};
 use crate::provider::{Found, Money, Provider};
-use crate::state::{LocalStore, State};
+use crate::state::State;
 
 /// One life of one environment.
 #[derive(Debug, Serialize)]
@@ -121,7 +122,8 @@ fn lives(found: Vec<Found>, now: Timestamp, state_here: impl Fn(&EnvironmentName
 
 /// One that does not read is there all the same.
 fn has_state(root: &Path, environment: &EnvironmentName, lineage: &Lineage) -> bool {
-    match LocalStore::new(root, environment).load() {
+    let state = store(root, environment, environment).and_then(|store| Ok(store.load()?));
+    match state {
         Ok(state) => state.is_some_and(|state| state.lineage == *lineage),
         Err(_) => true,
     }
@@ -172,6 +174,7 @@ async fn with_state(root: &Path, life: &Life) -> Result<(), Failure> {
         "gc",
         &cli::Locking {
             lock_wait: std::time::Duration::ZERO,
+            lock_reason: None,
         },
     )
     .await?;

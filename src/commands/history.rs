@@ -69,19 +69,16 @@ fn one(project: &Project, numbers: &[u64], number: u64) -> Result<Record, Failur
 
 fn read(project: &Project, number: u64) -> Result<Record, Failure> {
     let name = Record::name(number);
-    let path = project.store.folder().join(&name);
+    let place = project.store.storage().place(&name);
     let damaged = |why: serde_json::Error| {
-        Failure::other(format!("failed to read {}", path.display()), why)
-            .with_hint(format!("nothing depends on it: remove {}", path.display()))
+        Failure::other(format!("failed to read {place}"), why)
+            .with_hint(format!("nothing depends on it: `{}`", place.removal()))
     };
     let bytes = project.store.get(&name)?.unwrap_or_default();
     let value: Value = serde_json::from_slice(&bytes).map_err(damaged)?;
     match value.get("version").and_then(Value::as_u64) {
         Some(version) if version > u64::from(VERSION) => Err(Failure::input(
-            format!(
-                "{} has version {version}, and this program reads version {VERSION}",
-                path.display()
-            ),
+            format!("{place} has version {version}, and this program reads version {VERSION}"),
             "use the provision that wrote it, or a newer one",
         )),
         _ => Record::deserialize(value).map_err(damaged),

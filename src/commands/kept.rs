@@ -9,11 +9,11 @@ use crate::apply::event::Event;
 use crate::history::recorder::Whose;
 use crate::history::{FOLDER, KEPT, Record, Recorder};
 use crate::progress::stream::{Error, Outcome};
-use crate::state::{LocalStore, StoreError};
+use crate::state::{Store, StoreError};
 
 /// A record that is being written.
 pub struct Kept {
-    store: LocalStore,
+    store: Store,
     recorder: Recorder,
     begun: Instant,
     /// One warning is enough.
@@ -22,7 +22,7 @@ pub struct Kept {
 
 impl Kept {
     /// Begins the record of a run; the oldest ones go. Only under the environment's lock.
-    pub fn begin(store: &LocalStore, whose: Whose) -> Self {
+    pub fn begin(store: &Store, whose: Whose) -> Self {
         let (number, found) = match numbers(store) {
             Ok(numbers) => (numbers.last().map_or(1, |last| last + 1), Ok(numbers)),
             Err(error) => (1, Err(error)),
@@ -90,7 +90,7 @@ impl Kept {
 }
 
 /// The numbers of the records that there are, the oldest first.
-pub fn numbers(store: &LocalStore) -> Result<Vec<u64>, StoreError> {
+pub fn numbers(store: &Store) -> Result<Vec<u64>, StoreError> {
     let mut numbers: Vec<u64> = store
         .list(FOLDER)?
         .iter()

@@ -4,12 +4,12 @@ use super::Failure;
 use super::terminal::tell;
 use crate::apply::{Keep, KeepError};
 use crate::cli;
-use crate::state::{LocalStore, Lock, State, StoreError};
+use crate::state::{Lock, State, Store, StoreError};
 
 /// Takes the environment's lock, and says when a dead run's was taken over.
-pub async fn lock(store: &LocalStore, command: &str, args: &cli::Locking) -> Result<Lock, Failure> {
+pub async fn lock(store: &Store, command: &str, args: &cli::Locking) -> Result<Lock, Failure> {
     store.prepare()?;
-    let lock = Lock::acquire(store.folder(), command, None, args.lock_wait).await?;
+    let lock = Lock::acquire(store.storage(), command, args.lock_reason.as_deref(), args.lock_wait).await?;
     if let Some(left) = lock.taken_over() {
         tell(&format!("note: {left}; it goes on where that run stopped"));
     }
@@ -19,7 +19,7 @@ pub async fn lock(store: &LocalStore, command: &str, args: &cli::Locking) -> Res
 /// Writes the state, for as long as the lock is ours.
 pub struct Keeper<'a> {
     /// Where.
-    pub store: LocalStore,
+    pub store: Store,
     /// Whose.
     pub lock: &'a Lock,
 }

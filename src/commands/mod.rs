@@ -1,6 +1,7 @@
 //! One file a command. `apply.rs` is the one function that shows the whole way.
 
 mod apply;
+mod backend;
 mod caller;
 mod clouds;
 mod costs;
@@ -22,6 +23,7 @@ mod plan;
 mod project;
 mod refresh;
 mod saved;
+mod secrets;
 mod show;
 mod shown;
 mod ssh;
@@ -68,6 +70,7 @@ async fn command(cli: Cli) -> Result<(), Failure> {
         Command::Output(args) => output::run(directory, args),
         Command::History(args) => history::run(directory, args),
         Command::Ssh(args) => Box::pin(ssh::run(directory, operator, args)).await,
+        Command::Secrets(args) => Box::pin(secrets::run(directory, args)).await,
         Command::Destroy(args) => Box::pin(destroy::run(directory, args)).await,
         Command::Extend(args) => Box::pin(extend::run(directory, operator, args)).await,
         Command::State(args) => match &args.command {

@@ -17,10 +17,14 @@ const CERTIFICATE: &str = "ca.crt";
 /// When the environment ends.
 pub const EXPIRES: &str = "expires";
 
+/// The output that names its file.
+const CA_CERTIFICATE: &str = "ca_certificate";
+
 /// Prints outputs.
 pub fn run(directory: &Path, args: &cli::Output) -> Result<(), Failure> {
     let project = Project::find(directory, &args.environment)?;
-    let state = project.applied()?;
+    let mut state = project.applied()?;
+    bring_home(&project, &mut state)?;
     let Some(key) = &args.key else {
         return show(&state, args.json);
     };
@@ -50,6 +54,23 @@ pub fn show(state: &State, json: bool) -> Result<(), Failure> {
         .map(|(key, value)| format!("{key:width$}  {value}\n"))
         .collect();
     print(&lines)
+}
+
+/// Has the files that outputs name on this computer: another one may have applied.
+fn bring_home(project: &Project, state: &mut State) -> Result<(), Failure> {
+    let Some(there) = state.outputs.get(CA_CERTIFICATE).cloned() else {
+        return Ok(());
+    };
+    let here = project.store.folder().join(CERTIFICATE).display().to_string();
+    if there == here && Path::new(&here).exists() {
+        return Ok(());
+    }
+    if project.store.as_file(CERTIFICATE)?.is_some() {
+        for value in state.outputs.values_mut() {
+            *value = value.replace(&there, &here);
+        }
+    }
+    Ok(())
 }
 
 /// Works the outputs out and writes the authority's certificate beside the state. Nothing in them is secret.
@@ -83,13 +104,13 @@ pub fn record(project: &Project, state: &mut State, desired: &Desired) -> Result
             .record(&Address::Edge)
             .and_then(|record| record.facts.get("authority"));
         if let (true, Some(authority)) = (edge.internal_authority, authority) {
-            let path = project.store.folder().join(CERTIFICATE);
-            if std::fs::read_to_string(&path).ok().as_ref() != Some(authority) {
-                std::fs::write(&path, authority)
-                    .map_err(|why| Failure::other(format!("failed to write {}", path.display()), why))?;
+            if project.store.get(CERTIFICATE)?.as_deref() != Some(authority.as_bytes()) {
+                project.store.put(CERTIFICATE, authority.as_bytes())?;
             }
-            outputs.insert("ca_certificate".into(), path.display().to_string());
-            outputs.insert("look".into(), format!("curl --cacert {} {url}/", path.display()));
+            if let Some(path) = project.store.as_file(CERTIFICATE)? {
+                outputs.insert(CA_CERTIFICATE.into(), path.display().to_string());
+                outputs.insert("look".into(), format!("curl --cacert {} {url}/", path.display()));
+            }
         }
         outputs.insert("url".into(), url);
     }

@@ -61,7 +61,7 @@ async fn planned(
     let sources = project.sources()?;
     let mut state = project.state()?;
     let ended = over(&mut state, jiff::Timestamp::now());
-    let keyring = Keyring::open(&project.store, &state, &sources)?;
+    let keyring = until_stopped(&stop, Keyring::open(&project.store, &state, &sources)).await?;
     let desired = expected(&sources, &keyring, &state)?;
     let options = saved::options(&args.scope, args.allow_data_loss);
     options.check(&desired, &state)?;

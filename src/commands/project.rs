@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::Failure;
+use super::backend::store;
 use super::keyring::Keyring;
 use super::origin::Origin;
 use crate::cli;
@@ -14,7 +15,7 @@ use crate::note::Note;
 use crate::observe::{Observed, observe};
 use crate::provider::{Caller, Owner, Provider};
 use crate::remote::Session;
-use crate::state::{LocalStore, State, Status, random_lineage};
+use crate::state::{State, Status, Store, random_lineage};
 
 /// One environment of one project.
 pub struct Project {
@@ -23,7 +24,7 @@ pub struct Project {
     /// The environment.
     pub name: EnvironmentName,
     /// Its state.
-    pub store: LocalStore,
+    pub store: Store,
     /// The file it is written in, and what that is given.
     pub origin: Origin,
 }
@@ -38,7 +39,7 @@ impl Project {
             .map_err(|why| Failure::other(format!("failed to find {}", directory.display()), why))?;
         let root = find_root(&start)?;
         let name = environment.environment();
-        let store = LocalStore::new(&root, name);
+        let store = store(&root, name, &environment.name)?;
         // A state that cannot be read is told by who needs it.
         let state = store.load().ok().flatten();
         let origin = Origin::find(&root, environment, state.as_ref())?;

@@ -93,7 +93,7 @@ async fn accepted(
         }
         accept(&mut state, &observed, Timestamp::now(), |_| true);
         // The machine may be found elsewhere by now.
-        let keyring = Keyring::open(&project.store, &state, &sources)?;
+        let keyring = Keyring::open(&project.store, &state, &sources).await?;
         let desired = desired(&sources, &keyring, &state)?;
         output::record(&project, &mut state, &desired)?;
         let mut keep = Keeper {
@@ -125,7 +125,7 @@ async fn looked(
 ) -> Result<(Plan, Observed), Failure> {
     let stop = shown.stopping();
     let waiting = |note| shown.note(note);
-    let keyring = Keyring::open(&project.store, state, sources)?;
+    let keyring = Keyring::open(&project.store, state, sources).await?;
     let desired = desired(sources, &keyring, state)?;
     let provider = provider(&sources.environment, state).await?.lean();
     let caller = caller(&desired.instance.spec, operator).await?;

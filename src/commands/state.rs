@@ -49,7 +49,7 @@ pub async fn rebuild(directory: &Path, args: &cli::Rebuild) -> Result<(), Failur
     found.retain(|found| found.lineage == lineage);
 
     let mut state = State::new(project.name.clone(), lineage);
-    let keyring = Keyring::open(&project.store, &state, &sources)?;
+    let keyring = Keyring::unlock(&project.store, &state, &sources)?;
     let desired = desired(&sources, &keyring, &state)?;
     let mut owner = owner(&state);
     // Names of routes that are no more are ours all the same.
@@ -68,7 +68,7 @@ pub async fn rebuild(directory: &Path, args: &cli::Rebuild) -> Result<(), Failur
     let first_boot: Option<PublicKey> = keyring.host_key_public.parse().ok();
     let first_boot = first_boot.map(|key| key.fingerprint_sha256());
     let is_own = |key: &PublicKey| first_boot.as_ref() != Some(&key.fingerprint_sha256());
-    let keys_are_lost = !keyring.store.path().exists() && sources.environment.access.ssh_key.is_none();
+    let keys_are_lost = !keyring.store.exists()? && sources.environment.access.ssh_key.is_none();
     match believed.first() {
         Some(key) if !keys_are_lost && believed.iter().all(is_own) => {
             let facts = BTreeMap::from([("fingerprint".to_owned(), key.fingerprint_sha256())]);
@@ -78,8 +78,8 @@ pub async fn rebuild(directory: &Path, args: &cli::Rebuild) -> Result<(), Failur
     }
 
     if damaged {
-        let path = project.store.set_aside(now)?;
-        tell(&format!("note: the damaged state is kept as {}", path.display()));
+        let place = project.store.set_aside(now)?;
+        tell(&format!("note: the damaged state is kept as {place}"));
     }
     let mut keep = Keeper {
         store: project.store.clone(),
@@ -253,7 +253,7 @@ pub async fn import(directory: &Path, args: &cli::Import) -> Result<(), Failure>
             "one environment has one of each: destroy that one first, or give the other an environment of its own",
         ));
     }
-    let keyring = Keyring::open(&project.store, &state, &sources)?;
+    let keyring = Keyring::unlock(&project.store, &state, &sources)?;
     let desired = desired(&sources, &keyring, &state)?;
     let provider = provider(&sources.environment, &state).await?;
     let mut owner = owner(&state);

@@ -79,7 +79,7 @@ pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Status)
     let project = Project::find(directory, &args.environment)?;
     let sources = project.sources()?;
     let state = project.applied()?;
-    let keyring = Keyring::open(&project.store, &state, &sources)?;
+    let keyring = Keyring::unlock(&project.store, &state, &sources)?;
     let desired = desired(&sources, &keyring, &state)?;
     let provider = provider(&sources.environment, &state).await?;
     let caller = caller(&desired.instance.spec, operator).await?;

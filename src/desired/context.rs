@@ -40,8 +40,7 @@ impl Context {
             };
             vars.insert(name.clone(), json!(value));
         }
-        let secrets: Map<String, Value> = super::secrets::sources(sources)
-            .into_keys()
+        let secrets: Map<String, Value> = super::secrets::names(&super::secrets::sources(sources))
             .filter(|name| !name.contains('.'))
             .map(|name| (name.clone(), json!(Mark::Secret(name).text())))
             .collect();

@@ -15,7 +15,7 @@ pub use edge::url;
 pub use machine::absolute;
 pub use model::{
     ArchiveRef, Body, Desired, DesiredBase, DesiredEdge, DesiredFile, DesiredInstance, DesiredService, DesiredStack,
-    Jobs,
+    Jobs, Users,
 };
 
 pub use crate::environment::image::normal as normal_image;

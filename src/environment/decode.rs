@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::check;
 use super::diagnostic::{Problem, Problems, Source};
-use super::model::Environment;
+use super::model::{Environment, StateTable};
 
 /// Reads an environment file. The problems are never empty and never mix syntax with content: a text that is not TOML
 /// has no content to speak of.
@@ -21,7 +21,7 @@ pub fn decode(source: &Source) -> Result<Environment, Problems> {
 }
 
 /// Tables whose settings have no consequences outside of them: without a mistaken one, the rest can be understood.
-const INDEPENDENT: [&str; 4] = ["machine", "data", "access", "tls"];
+const INDEPENDENT: [&str; 5] = ["machine", "data", "access", "tls", "state"];
 
 /// Reads an environment file like [`decode`]; where it can be understood in spite of its mistakes, because they lie in
 /// settings on which nothing else depends, it is returned with them, so that those in other files are told in the same go.
@@ -46,6 +46,35 @@ pub(super) fn understand(source: &Source) -> Result<(Environment, Vec<Problem>),
     match <Environment as serde::Deserialize>::deserialize(toml::Deserializer::from(tree)) {
         Ok(environment) if whole => Ok((environment, mistakes.into_vec())),
         _ => Err(mistakes),
+    }
+}
+
+/// The table `[state]` alone, as if the file held nothing else.
+#[derive(Debug, serde::Deserialize, JsonSchema)]
+struct OnlyState {
+    #[serde(default)]
+    state: StateTable,
+}
+
+/// Reads `[state]` of an environment file, whatever else is in it.
+pub(super) fn state(source: &Source) -> Result<StateTable, Problems> {
+    let mut tree = parse(source)?;
+    let others: Vec<_> = tree
+        .get_ref()
+        .keys()
+        .filter(|key| key.get_ref() != "state")
+        .cloned()
+        .collect();
+    for key in &others {
+        tree.get_mut().remove(key);
+    }
+    Problems::check(check::against(&super::schema::of::<OnlyState>(), source, &tree))?;
+    match <OnlyState as serde::Deserialize>::deserialize(toml::Deserializer::from(tree)) {
+        Ok(only) => Ok(only.state),
+        Err(error) => {
+            let place = source.at(error.span().unwrap_or(0..0));
+            Err(place.says(error.message().trim().replace('\n', "; ")).into())
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! its stacks ([`stack`], with [`manifest`] and [`compose`]) and the image archives ([`image`]). It reads files and
 //! nothing else: no network, no secret's value, no host. What the values mean together is checked by `desired`.
 
+mod backend;
 mod check;
 pub mod compose;
 pub mod decode;
@@ -13,6 +14,7 @@ pub mod image;
 pub mod manifest;
 pub mod model;
 pub mod schema;
+pub mod secret;
 pub mod stack;
 pub mod template;
 mod vars;
@@ -24,6 +26,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+pub use backend::written_state;
 pub use check::nearest;
 use diagnostic::{Problem, Problems, Source};
 use image::ImageArchive;
@@ -156,6 +159,7 @@ pub fn load(root: &Path, name: &EnvironmentName) -> Result<Sources, LoadError> {
     let stacks = load_stacks(root, &directory, &file, &environment, &mut problems);
     let in_stacks = stacks.values().flat_map(|stack| stack.mistakes.clone());
     let mut mistakes: Vec<Problem> = mistaken.into_iter().chain(in_stacks).collect();
+    mistakes.extend(backend::check(&file, &environment.state));
     let images = load_images(&directory, &file, &environment, &mut mistakes);
     if !problems.is_empty() {
         problems.append(&mut mistakes);

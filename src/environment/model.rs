@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::secret::SecretEntry;
+
 /// A text that may hold `{{…}}`, with its place.
 pub type Text = Spanned<String>;
 
@@ -74,12 +76,15 @@ pub struct Environment {
     pub dns: Option<Dns>,
     /// Certificates.
     pub tls: Option<Tls>,
+    /// Where the state is kept.
+    #[serde(default)]
+    pub state: StateTable,
     /// Values for `{{vars.NAME}}`; `--var NAME=VALUE` gives another one.
     #[serde(default)]
     pub vars: BTreeMap<String, Spanned<Var>>,
     /// Secrets for `{{secrets.NAME}}` and for the stacks that ask for them.
     #[serde(default)]
-    pub secrets: BTreeMap<String, Spanned<SecretSource>>,
+    pub secrets: BTreeMap<String, Spanned<SecretEntry>>,
     /// The Compose projects, by name: a built-in stack or a folder.
     #[serde(default)]
     pub stacks: BTreeMap<Spanned<String>, Stack>,
@@ -302,18 +307,34 @@ pub enum TlsMode {
     Internal,
 }
 
-/// Where a secret's value comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase", deny_unknown_fields)]
-pub enum SecretSource {
-    /// Made once, this many letters and digits long, and kept in the encrypted bundle.
-    Generate(u16),
-    /// Read from an environment variable of the caller.
-    Env(String),
-    /// Read from a file, relative to the environment file; one trailing newline is dropped.
-    File(String),
-    /// The standard output of a command; one trailing newline is dropped.
-    Command(Vec<String>),
+/// `[state]`
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StateTable {
+    /// `local`, in `.provision/` of the project, or `s3`.
+    #[serde(default)]
+    pub backend: BackendKind,
+    /// The bucket, with `s3`; it must exist.
+    pub bucket: Option<Spanned<String>>,
+    /// What the keys of all objects begin with; after it comes the environment's name.
+    pub key: Option<Spanned<String>>,
+    /// The bucket's region; the one of your AWS configuration without.
+    pub region: Option<Spanned<String>>,
+    /// The address of another service than Amazon's that speaks S3, such as `https://s3.example.com`.
+    pub endpoint: Option<Spanned<String>>,
+    /// A profile of your AWS configuration; its credentials may be an assumed role or a single sign-on.
+    pub profile: Option<Spanned<String>>,
+}
+
+/// Where the state is kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum BackendKind {
+    /// In `.provision/` of the project.
+    #[default]
+    Local,
+    /// In a bucket of Amazon S3, or of another service that speaks its protocol.
+    S3,
 }
 
 /// `[stacks.<name>]`: `path`, `env` and `scale` are ours, every other key is a parameter of the stack.

@@ -10,6 +10,7 @@ mod machine;
 mod model;
 mod outline;
 mod scope;
+mod secrets;
 mod seen;
 mod stacks;
 #[cfg(test)]
@@ -22,6 +23,7 @@ pub use life::{end_attributes, end_is_set, plan_end};
 pub use model::{Action, Change, Difference, Origin, Plan, Refusal, Release, Step};
 pub use outline::{Outline, OutlineStep, Summary};
 pub use scope::{Options, Unknown};
+pub use secrets::restarts;
 pub use seen::base as seen_of_base;
 pub use stacks::{RELEASE, STACKS, attributes, job_fact, once_fact};
 

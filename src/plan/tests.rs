@@ -7,6 +7,7 @@ mod interrupted;
 mod life;
 mod machine;
 mod parts;
+mod secrets;
 mod stacks;
 
 use crate::fixture::{Lab, Run};

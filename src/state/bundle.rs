@@ -1,27 +1,29 @@
 //! The secrets and private keys of one environment: one file encrypted to the person's [`Identity`], beside the state.
 //!
-//! `secrets.age` is an ordinary age file with JSON inside. It is replaced like the state is, and the one before stays as
-//! `secrets.age.bak`. An age file does not tell whom it is for, so `secrets.recipient` does, for the message to whoever
+//! `secrets.age` is an ordinary age file with JSON inside. It is replaced like the state is, only by whoever has seen the last one,
+//! and the one before stays as `secrets.age.bak`. An age file does not tell whom it is for, so `secrets.recipient` does, for the message to whoever
 //! has another identity. Plaintext is in memory only; our own buffers of it are wiped.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{self, Read as _};
 use std::iter;
-use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use age::{DecryptError, Decryptor};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::atomic;
 use super::identity::Identity;
+use super::storage::{Expect, Place, Storage, StorageError, Version};
 use crate::names::Lineage;
 use crate::secret::Secret;
 
+mod kept;
 #[cfg(test)]
 mod tests;
+
+pub use kept::{Former, Kept, Maker};
 
 const FILE: &str = "secrets.age";
 const PREVIOUS: &str = "secrets.age.bak";
@@ -34,12 +36,17 @@ pub const CLIENT_KEY: &str = "ssh";
 /// The name of the first boot's host key in [`Bundle::keys`]: a private key in OpenSSH's format.
 pub const HOST_KEY: &str = "host";
 
+/// The name of the key of all fingerprints in [`Bundle::keys`]: letters and digits.
+pub const FINGERPRINTS: &str = "fingerprints";
+
 /// What an environment keeps secret.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Bundle {
-    /// Generated secrets by their names in the environment file.
+    /// Secrets that are kept here, by their names in the environment file: generated ones, and those a person set.
     pub secrets: BTreeMap<String, Secret>,
-    /// Private keys: [`CLIENT_KEY`], [`HOST_KEY`].
+    /// What is known of them. Bundles of the first builds know nothing.
+    pub kept: BTreeMap<String, Kept>,
+    /// Private keys: [`CLIENT_KEY`], [`HOST_KEY`], [`FINGERPRINTS`].
     pub keys: BTreeMap<String, Secret>,
 }
 
@@ -48,12 +55,12 @@ pub struct Bundle {
 pub enum BundleError {
     /// It is encrypted to somebody else.
     #[error(
-        "failed to open the secrets {}: they are encrypted to {}, and the identity in {origin} is {given}",
-        path.display(), wanted.as_deref().unwrap_or("another identity")
+        "failed to open the secrets {place}: they are encrypted to {}, and the identity in {origin} is {given}",
+        wanted.as_deref().unwrap_or("another identity")
     )]
     WrongIdentity {
         /// The bundle.
-        path: PathBuf,
+        place: Place,
         /// Whom it is for, when that is recorded.
         wanted: Option<String>,
         /// Whose identity was tried.
@@ -62,28 +69,28 @@ pub enum BundleError {
         origin: String,
     },
     /// It is truncated or altered.
-    #[error("failed to open the secrets {}: the file is damaged ({what})", path.display())]
+    #[error("failed to open the secrets {place}: the file is damaged ({what})")]
     Damaged {
         /// The bundle.
-        path: PathBuf,
+        place: Place,
         /// What is wrong with it.
         what: String,
         /// The bundle before it, when there is one.
-        previous: Option<PathBuf>,
+        previous: Option<Place>,
     },
     /// A later version of the content.
-    #[error("failed to open the secrets {}: their version is {version}, and this build reads up to {VERSION}", path.display())]
+    #[error("failed to open the secrets {place}: their version is {version}, and this build reads up to {VERSION}")]
     Newer {
         /// The bundle.
-        path: PathBuf,
+        place: Place,
         /// Its version.
         version: u32,
     },
     /// It belongs to another life of the environment.
-    #[error("refused the secrets {}: they belong to the lineage {found}, and the state to {expected}", path.display())]
+    #[error("refused the secrets {place}: they belong to the lineage {found}, and the state to {expected}")]
     OtherLineage {
         /// The bundle.
-        path: PathBuf,
+        place: Place,
         /// The state's.
         expected: Lineage,
         /// The bundle's.
@@ -92,16 +99,22 @@ pub enum BundleError {
     /// They cannot be encrypted.
     #[error("failed to encrypt the secrets")]
     Encrypt(#[source] age::EncryptError),
-    /// The operating system refused.
-    #[error("failed to {what} the secrets {}", path.display())]
+    /// Somebody else wrote them.
+    #[error("refused to write the secrets {place}: somebody else wrote them after this run had read them")]
+    Moved {
+        /// The bundle.
+        place: Place,
+    },
+    /// The storage refused.
+    #[error("failed to {what} the secrets {place}")]
     File {
         /// `read` or `write`.
         what: &'static str,
         /// The file.
-        path: PathBuf,
+        place: Place,
         /// Why.
         #[source]
-        why: io::Error,
+        why: StorageError,
     },
 }
 
@@ -114,36 +127,37 @@ impl BundleError {
                     .to_owned()
             }
             Self::Damaged {
-                path,
+                place,
                 previous: Some(previous),
                 ..
-            } => format!(
-                "restore the one before with `cp {} {}`",
-                previous.display(),
-                path.display()
-            ),
-            Self::Damaged { path, .. } => format!(
-                "bring back a copy of {}: there is no {PREVIOUS} beside it",
-                path.display()
-            ),
+            } => format!("restore the one before with `{}`", place.copy_from(previous)),
+            Self::Damaged { place, .. } => format!("bring back a copy of {place}: there is no {PREVIOUS} beside it"),
             Self::Newer { .. } => "upgrade provision".to_owned(),
-            Self::OtherLineage { path, .. } => {
-                format!("bring {} and the state of the same backup together", path.display())
-            }
+            Self::OtherLineage { place, .. } => format!("bring {place} and the state of the same backup together"),
             Self::Encrypt(_) => "run the command again".to_owned(),
-            Self::File { path, .. } => format!(
-                "check that {} is yours to read and write, and that there is room",
-                path.parent().unwrap_or(path).display()
-            ),
+            Self::Moved { .. } => "run the command again: it begins with what is there now".to_owned(),
+            Self::File { place, why, .. } => why.remedy().unwrap_or_else(|| {
+                format!(
+                    "check that {} is yours to read and write, and that there is room",
+                    place.folder()
+                )
+            }),
         }
     }
 }
 
-/// The bundle of one environment on this computer.
+/// The bundle of one environment. Clones share what they have seen.
 #[derive(Debug, Clone)]
 pub struct BundleStore {
-    folder: PathBuf,
+    storage: Storage,
     lineage: Lineage,
+    seen: Arc<Mutex<Option<Seen>>>,
+}
+
+/// The bundle that was first read or last written: whoever changes it began with this one.
+#[derive(Debug)]
+struct Seen {
+    version: Option<Version>,
 }
 
 #[derive(Serialize)]
@@ -151,6 +165,8 @@ struct Written<'a> {
     version: u32,
     lineage: &'a Lineage,
     secrets: &'a BTreeMap<String, Secret>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    kept: &'a BTreeMap<String, Kept>,
     keys: &'a BTreeMap<String, Secret>,
 }
 
@@ -165,21 +181,32 @@ struct Content {
     #[serde(default)]
     secrets: BTreeMap<String, Secret>,
     #[serde(default)]
+    kept: BTreeMap<String, Kept>,
+    #[serde(default)]
     keys: BTreeMap<String, Secret>,
 }
 
 impl BundleStore {
-    /// The bundle in an environment's folder, for the life that `lineage` names. Nothing is read or made.
-    pub fn new(folder: &Path, lineage: &Lineage) -> Self {
+    /// The bundle in an environment's storage, for the life that `lineage` names. Nothing is read or made.
+    pub fn new(storage: &Storage, lineage: &Lineage) -> Self {
         Self {
-            folder: folder.to_owned(),
+            storage: storage.clone(),
             lineage: lineage.clone(),
+            seen: Arc::default(),
         }
     }
 
-    /// The encrypted file.
-    pub fn path(&self) -> PathBuf {
-        self.folder.join(FILE)
+    /// Where it is.
+    pub fn place(&self) -> Place {
+        self.storage.place(FILE)
+    }
+
+    /// Whether there is one. It is not opened.
+    ///
+    /// # Errors
+    /// When the storage cannot be asked.
+    pub fn exists(&self) -> Result<bool, BundleError> {
+        Ok(self.sealed()?.is_some())
     }
 
     /// Opens the bundle. `None` when there is none yet.
@@ -187,21 +214,13 @@ impl BundleStore {
     /// # Errors
     /// When it cannot be read, is damaged, or belongs to another identity or another lineage.
     pub fn load(&self, identity: &Identity) -> Result<Option<Bundle>, BundleError> {
-        let path = self.path();
-        let sealed = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(why) => {
-                return Err(BundleError::File {
-                    what: "read",
-                    path,
-                    why,
-                });
-            }
+        let Some(sealed) = self.sealed()? else {
+            return Ok(None);
         };
+        let place = self.place();
         let plain = open(identity, &sealed).map_err(|why| match why {
             DecryptError::NoMatchingKeys => BundleError::WrongIdentity {
-                path: path.clone(),
+                place: place.clone(),
                 wanted: self.recorded_recipient(),
                 given: identity.recipient(),
                 origin: identity.origin().to_owned(),
@@ -214,58 +233,85 @@ impl BundleStore {
         };
         let Header { version } = serde_json::from_slice(&plain).map_err(undecodable)?;
         if version > VERSION {
-            return Err(BundleError::Newer { path, version });
+            return Err(BundleError::Newer { place, version });
         }
-        let Content { lineage, secrets, keys } = serde_json::from_slice(&plain).map_err(undecodable)?;
+        let content = serde_json::from_slice(&plain).map_err(undecodable)?;
+        let Content {
+            lineage,
+            secrets,
+            kept,
+            keys,
+        } = content;
         if lineage != self.lineage {
             return Err(BundleError::OtherLineage {
-                path,
+                place,
                 expected: self.lineage.clone(),
                 found: lineage,
             });
         }
-        Ok(Some(Bundle { secrets, keys }))
+        Ok(Some(Bundle { secrets, kept, keys }))
     }
 
     /// Encrypts and replaces the bundle; the one before becomes `secrets.age.bak`.
     ///
     /// # Errors
-    /// When it cannot be encrypted or written; the one on disk is then as it was.
+    /// When somebody else wrote it since this value first read it, or when it cannot be encrypted or written; the one that is there
+    /// is then as it was.
     pub fn save(&self, bundle: &Bundle, identity: &Identity) -> Result<(), BundleError> {
-        let path = self.path();
-        let write = |why| BundleError::File {
-            what: "write",
-            path: path.clone(),
-            why,
+        let write = |why: StorageError| match why {
+            StorageError::Conflict => BundleError::Moved { place: self.place() },
+            why => BundleError::File {
+                what: "write",
+                place: self.place(),
+                why,
+            },
         };
-        let plain = encode(bundle, &self.lineage).map_err(|e| write(e.into()))?;
+        let plain = encode(bundle, &self.lineage).map_err(|why| write(io::Error::from(why).into()))?;
         let sealed = age::encrypt(&identity.key().to_public(), &plain).map_err(BundleError::Encrypt)?;
 
-        atomic::make_folder(&self.folder).map_err(write)?;
+        let previous = self.sealed()?;
+        let expect = {
+            let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            Expect::unchanged(seen.as_ref().and_then(|seen| seen.version.as_ref()))
+        };
         let recipient = format!("{}\n", identity.recipient());
-        atomic::write(&self.folder.join(RECIPIENT), recipient.as_bytes(), atomic::PRIVATE).map_err(write)?;
-        match fs::read(&path) {
-            Ok(previous) => {
-                atomic::write(&self.folder.join(PREVIOUS), &previous, atomic::PRIVATE).map_err(write)?;
-            }
-            Err(why) if why.kind() == io::ErrorKind::NotFound => {}
-            Err(why) => return Err(write(why)),
+        self.storage
+            .put(RECIPIENT, recipient.as_bytes(), &Expect::Any)
+            .map_err(write)?;
+        if let Some(previous) = previous {
+            self.storage.put(PREVIOUS, &previous, &Expect::Any).map_err(write)?;
         }
-        atomic::write(&path, &sealed, atomic::PRIVATE).map_err(write)
+        let version = self.storage.put(FILE, &sealed, &expect).map_err(write)?;
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Seen { version: Some(version) });
+        Ok(())
+    }
+
+    /// The encrypted bytes. What was there the first time is what a change is based on.
+    fn sealed(&self) -> Result<Option<Vec<u8>>, BundleError> {
+        let found = self.storage.get(FILE).map_err(|why| BundleError::File {
+            what: "read",
+            place: self.place(),
+            why,
+        })?;
+        let (bytes, version) = found.unzip();
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get_or_insert(Seen { version });
+        Ok(bytes)
     }
 
     fn recorded_recipient(&self) -> Option<String> {
-        let text = fs::read_to_string(self.folder.join(RECIPIENT)).ok()?;
+        let (bytes, _) = self.storage.get(RECIPIENT).ok()??;
+        let text = String::from_utf8(bytes).ok()?;
         let line = text.trim();
         line.starts_with("age1").then(|| line.to_owned())
     }
 
     fn damaged(&self, what: String) -> BundleError {
-        let previous = self.folder.join(PREVIOUS);
+        let previous = self.storage.get(PREVIOUS).ok().flatten();
         BundleError::Damaged {
-            path: self.path(),
+            place: self.place(),
             what,
-            previous: previous.is_file().then_some(previous),
+            previous: previous.map(|_| self.storage.place(PREVIOUS)),
         }
     }
 }
@@ -275,13 +321,24 @@ fn encode(bundle: &Bundle, lineage: &Lineage) -> serde_json::Result<Zeroizing<Ve
     /// The longest that JSON makes of one byte: `\u0000`.
     const ESCAPED: usize = 6;
     const AROUND: usize = 16;
+    /// Field names and times of one secret, or of one former value.
+    const TOLD: usize = 192;
     let values = bundle.secrets.iter().chain(&bundle.keys);
-    let length = values.map(|(name, value)| (name.len() + value.expose().len()) * ESCAPED + AROUND);
-    let mut plain = Zeroizing::new(Vec::with_capacity(256 + length.sum::<usize>()));
+    let values = values.map(|(name, value)| (name.len() + value.expose().len()) * ESCAPED + AROUND);
+    let kept = bundle.kept.iter().map(|(name, kept)| {
+        let before = kept
+            .before
+            .iter()
+            .map(|former| former.value.expose().len() * ESCAPED + TOLD);
+        name.len() * ESCAPED + TOLD + before.sum::<usize>()
+    });
+    let length = 256 + values.sum::<usize>() + kept.sum::<usize>();
+    let mut plain = Zeroizing::new(Vec::with_capacity(length));
     let content = Written {
         version: VERSION,
         lineage,
         secrets: &bundle.secrets,
+        kept: &bundle.kept,
         keys: &bundle.keys,
     };
     serde_json::to_writer(&mut *plain, &content)?;

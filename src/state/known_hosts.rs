@@ -1,16 +1,16 @@
-//! The host keys that are believed: the `known_hosts` file of one environment, the only one that ssh is given.
+//! The host keys that are believed: the `known_hosts` file of one environment, the only one that ssh is given. ssh reads files: where
+//! the document is elsewhere, a copy is made at [`KnownHosts::fetch`] and at every change.
 //!
 //! ssh looks a machine up by its alias (`HostKeyAlias`), never by address, so that an address used again by another
 //! machine clashes with nothing; with an alias, ssh writes no port into the name either.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::atomic;
 use super::keys::{KeyError, PublicKey};
+use super::storage::{Expect, Place, Storage, StorageError, Version};
 use crate::names::{EnvironmentName, Lineage};
 
 const FILE: &str = "known_hosts";
@@ -18,22 +18,22 @@ const FILE: &str = "known_hosts";
 /// Why the pinned host keys were not read or changed.
 #[derive(Debug, Error)]
 pub enum KnownHostsError {
-    /// The operating system refused.
-    #[error("failed to {what} the pinned host keys {}", path.display())]
+    /// The storage refused.
+    #[error("failed to {what} the pinned host keys {place}")]
     File {
         /// `read` or `write`.
         what: &'static str,
-        /// The file.
-        path: PathBuf,
+        /// The document.
+        place: Place,
         /// Why.
         #[source]
-        why: io::Error,
+        why: StorageError,
     },
     /// A line of the alias holds no key.
-    #[error("failed to read the pinned host keys {}: line {line} holds no public key", path.display())]
+    #[error("failed to read the pinned host keys {place}: line {line} holds no public key")]
     Line {
-        /// The file.
-        path: PathBuf,
+        /// The document.
+        place: Place,
         /// From 1.
         line: usize,
         /// Why.
@@ -45,20 +45,25 @@ pub enum KnownHostsError {
 /// The pinned keys of one alias. Lines of other names and comments are kept as they are.
 #[derive(Debug, Clone)]
 pub struct KnownHosts {
+    storage: Storage,
+    /// The folder of this computer that has the file, or its copy.
+    folder: PathBuf,
     path: PathBuf,
     alias: String,
 }
 
 impl KnownHosts {
-    /// The pinned keys of an environment in its folder. Nothing is read or made.
-    pub fn new(folder: &Path, environment: &EnvironmentName, lineage: &Lineage) -> Self {
+    /// The pinned keys of an environment in its storage; `folder` is its folder on this computer. Nothing is read or made.
+    pub fn new(storage: &Storage, folder: &Path, environment: &EnvironmentName, lineage: &Lineage) -> Self {
         Self {
+            storage: storage.clone(),
+            folder: folder.to_owned(),
             path: folder.join(FILE),
             alias: format!("{environment}-{}", lineage.short()),
         }
     }
 
-    /// The file, for ssh's `UserKnownHostsFile`.
+    /// The file, for ssh's `UserKnownHostsFile`. Where it is a copy, it is as of the last [`KnownHosts::fetch`] or change.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -68,17 +73,28 @@ impl KnownHosts {
         &self.alias
     }
 
+    /// Has the keys in the file that ssh reads.
+    ///
+    /// # Errors
+    /// When they cannot be read, or their copy not be written.
+    pub fn fetch(&self) -> Result<(), KnownHostsError> {
+        match self.storage.is_local() {
+            true => Ok(()),
+            false => self.copy(&self.read()?.0),
+        }
+    }
+
     /// The keys that are believed now, in the file's order.
     ///
     /// # Errors
     /// When the file cannot be read or one of the alias's lines is damaged.
     pub fn keys(&self) -> Result<Vec<PublicKey>, KnownHostsError> {
-        let text = self.read()?;
+        let (text, _) = self.read()?;
         let mut keys = Vec::new();
         for (index, line) in text.lines().enumerate() {
             if let Some(key) = self.key_of(line) {
                 keys.push(key.parse().map_err(|why| KnownHostsError::Line {
-                    path: self.path.clone(),
+                    place: self.storage.place(FILE),
                     line: index + 1,
                     why,
                 })?);
@@ -92,23 +108,24 @@ impl KnownHosts {
     /// # Errors
     /// When the file cannot be read or written.
     pub fn set(&self, keys: &[PublicKey]) -> Result<(), KnownHostsError> {
+        let (before, version) = self.read()?;
         let mut text = String::new();
-        for line in self.read()?.lines().filter(|line| self.key_of(line).is_none()) {
+        for line in before.lines().filter(|line| self.key_of(line).is_none()) {
             text.push_str(line);
             text.push('\n');
         }
         for key in keys {
             text.push_str(&format!("{} {}\n", self.alias, key.without_comment()));
         }
-        let write = |why| KnownHostsError::File {
+        let written = self
+            .storage
+            .put(FILE, text.as_bytes(), &Expect::unchanged(version.as_ref()));
+        written.map_err(|why| KnownHostsError::File {
             what: "write",
-            path: self.path.clone(),
+            place: self.storage.place(FILE),
             why,
-        };
-        if let Some(folder) = self.path.parent() {
-            atomic::make_folder(folder).map_err(write)?;
-        }
-        atomic::write(&self.path, text.as_bytes(), atomic::PRIVATE).map_err(write)
+        })?;
+        self.copy(&text)
     }
 
     /// Believes one more key. Nothing is written when it is believed already.
@@ -144,21 +161,39 @@ impl KnownHosts {
         (names == self.alias).then_some(key)
     }
 
-    fn read(&self) -> Result<String, KnownHostsError> {
-        match fs::read_to_string(&self.path) {
-            Ok(text) => Ok(text),
-            Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-            Err(why) => Err(KnownHostsError::File {
-                what: "read",
-                path: self.path.clone(),
-                why,
-            }),
+    fn read(&self) -> Result<(String, Option<Version>), KnownHostsError> {
+        let unread = |why| KnownHostsError::File {
+            what: "read",
+            place: self.storage.place(FILE),
+            why,
+        };
+        let Some((bytes, version)) = self.storage.get(FILE).map_err(unread)? else {
+            return Ok((String::new(), None));
+        };
+        let text =
+            String::from_utf8(bytes).map_err(|why| unread(io::Error::new(io::ErrorKind::InvalidData, why).into()))?;
+        Ok((text, Some(version)))
+    }
+
+    fn copy(&self, text: &str) -> Result<(), KnownHostsError> {
+        let copies = Storage::local(&self.folder);
+        let is_there = matches!(copies.get(FILE), Ok(Some((there, _))) if there == text.as_bytes());
+        if self.storage.is_local() || is_there {
+            return Ok(());
         }
+        let written = copies.put(FILE, text.as_bytes(), &Expect::Any);
+        written.map(drop).map_err(|why| KnownHostsError::File {
+            what: "write",
+            place: copies.place(FILE),
+            why,
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::super::keys::SshKey;
     use super::*;
 
@@ -167,7 +202,12 @@ mod tests {
     }
 
     fn pinned(folder: &Path, byte: u8) -> KnownHosts {
-        KnownHosts::new(folder, &"demo".parse().unwrap(), &Lineage::from_bytes([byte; 16]))
+        KnownHosts::new(
+            &Storage::local(folder),
+            folder,
+            &"demo".parse().unwrap(),
+            &Lineage::from_bytes([byte; 16]),
+        )
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! One run at a time per environment: a lease that its holder renews, and that dies with its holder.
 //!
-//! The lock is the file `state.lock`: who holds it, why, and until when. It is compared and replaced under a
-//! `guard`. A lease that ran out, or whose process is dead, is taken over at once, so that neither `kill -9` nor
-//! a cancelled CI job ever needs a person. A holder that lost its lease (a laptop that slept) finds out at
-//! [`Lock::verify`]; what it still writes is refused by the state's serial.
+//! The lock is the document `state.lock`: who holds it, why, and until when. It is created only where there is none, and replaced
+//! only by whoever names the content that is there: the [`Storage`] compares. A lease that ran out, or whose process is dead, is
+//! taken over at once, so that neither `kill -9` nor a cancelled CI job ever needs a person. A holder that lost its lease (a
+//! laptop that slept) finds out at [`Lock::verify`]; what it still writes is refused by the state's serial.
+//!
+//! Computers disagree about the time. So the end of a lease is written and judged by the storage's own clock, which a bucket's service
+//! tells with every answer; and whoever waits takes a lease over, whatever it says, that was not renewed for a full lease by the
+//! waiting computer's own counting.
 
 use std::fmt;
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -16,16 +19,15 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::time::Instant;
 
-use super::atomic;
-use super::guard::Guard;
 use super::keys;
 use super::process::{ProcessIdentity, who};
+use super::storage::{Expect, Place, Storage, StorageError, Version};
 use crate::names::hex;
 
 #[cfg(test)]
 mod tests;
 
-const FILE: &str = "state.lock";
+pub(super) const FILE: &str = "state.lock";
 
 /// How long a lease lasts without renewal. Only a holder on another computer, or in another container, makes anybody
 /// wait for its end.
@@ -34,15 +36,19 @@ const LEASE: SignedDuration = SignedDuration::from_secs(90);
 /// Four chances to renew a lease before it runs out.
 const HEARTBEAT: Duration = Duration::from_secs(20);
 
-/// How often a waiting run looks again.
+/// How often a waiting run looks again at a file, and at an object.
 const POLL: Duration = Duration::from_millis(250);
+const POLL_ELSEWHERE: Duration = Duration::from_secs(2);
+
+/// How often a lease is written anew whose content changed under our own token.
+const ATTEMPTS: u32 = 3;
 
 /// Why the lock was not taken or not kept.
 #[derive(Debug, Error)]
 pub enum LockError {
     /// Somebody else holds it.
     #[error(
-        "the environment is locked by {holder} (process {pid}), running `{command}` since {since}{}",
+        "the environment is locked by {holder} (process {pid}), running `{command}` since {since}{}; the lease ends at {expires} unless it is renewed",
         reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default()
     )]
     Held {
@@ -60,35 +66,41 @@ pub enum LockError {
         expires: Timestamp,
     },
     /// It was ours and is not any more.
-    #[error("failed to keep the lock {}: {}", path.display(), match holder {
+    #[error("failed to keep the lock {place}: {}", match holder {
         Some(holder) => format!("the lease ran out and {holder} took it over"),
         None => "the lease ran out, or the environment was destroyed".to_owned(),
     })]
     Lost {
-        /// The lock file.
-        path: PathBuf,
+        /// The lock.
+        place: Place,
         /// `user@host` of the new holder, if there is one.
         holder: Option<String>,
     },
     /// It is not the JSON of a lock.
-    #[error("failed to read the lock {}", path.display())]
+    #[error("failed to read the lock {place}")]
     Damaged {
-        /// The lock file.
-        path: PathBuf,
+        /// The lock.
+        place: Place,
         /// Why.
         #[source]
         why: serde_json::Error,
     },
-    /// The operating system refused.
-    #[error("failed to {what} the lock {}", path.display())]
-    File {
-        /// `take`, `renew`, `check` or `release`.
+    /// Somebody else holds it than was expected, or nobody.
+    #[error("refused to break the lock {place}: it is not the one that was looked at")]
+    Changed {
+        /// The lock.
+        place: Place,
+    },
+    /// The storage refused.
+    #[error("failed to {what} the lock {place}")]
+    Storage {
+        /// `take`, `renew`, `check`, `look at`, `break` or `release`.
         what: &'static str,
-        /// The lock file.
-        path: PathBuf,
+        /// The lock.
+        place: Place,
         /// Why.
         #[source]
-        why: io::Error,
+        why: StorageError,
     },
 }
 
@@ -97,29 +109,27 @@ impl LockError {
     pub fn remedy(&self) -> String {
         match self {
             Self::Held { expires, holder, .. } => format!(
-                "wait until it is done, or let --lock-wait SECONDS do it. Should {holder} have crashed on another computer, the lock is free after {expires}"
+                "wait until it is done, or let --lock-wait 5m do it. Should {holder} have crashed on another computer, the lock is free after {expires}"
             ),
             Self::Lost { .. } => {
                 "nothing more was changed; run the command again, it continues from what is there".to_owned()
             }
-            Self::Damaged { path, .. } => {
+            Self::Damaged { place, .. } => {
                 format!(
-                    "when no provision is at work on this environment, remove {}",
-                    path.display()
+                    "when no provision is at work on this environment, run `{}`",
+                    place.removal()
                 )
             }
-            Self::File { path, .. } => {
-                format!(
-                    "check that you may write to {} and that there is room",
-                    path.parent().unwrap_or(path).display()
-                )
-            }
+            Self::Changed { .. } => "look at it again".to_owned(),
+            Self::Storage { place, why, .. } => why
+                .remedy()
+                .unwrap_or_else(|| format!("check that you may write to {} and that there is room", place.folder())),
         }
     }
 }
 
-/// What the lock file holds.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// What the lock holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Lease {
     holder: String,
     command: String,
@@ -134,9 +144,24 @@ struct Lease {
 /// The lock on one environment. Dropping it releases it.
 #[derive(Debug)]
 pub struct Lock {
-    folder: PathBuf,
-    token: String,
+    tenure: Tenure,
     taken_over: Option<TakenOver>,
+}
+
+/// A lease that is ours, as the holder and its heartbeat know it.
+#[derive(Debug, Clone)]
+struct Tenure {
+    storage: Storage,
+    token: String,
+    last: Arc<Mutex<Last>>,
+}
+
+/// What was last written of a lease, and whether it turned out to be somebody else's.
+#[derive(Debug)]
+struct Last {
+    lease: Lease,
+    version: Version,
+    lost: Option<Option<String>>,
 }
 
 /// A lock that somebody left behind and that was taken over. It prints as a sentence.
@@ -169,22 +194,53 @@ impl fmt::Display for TakenOver {
     }
 }
 
+/// Who has the lock, as seen by somebody else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Names this very lease; see [`Lock::break_lease`].
+    pub token: String,
+    /// `user@host`.
+    pub holder: String,
+    /// Its process.
+    pub pid: u32,
+    /// What it runs.
+    pub command: String,
+    /// Why, when it said so.
+    pub reason: Option<String>,
+    /// Since when.
+    pub since: Timestamp,
+    /// When the lease ends if it is not renewed.
+    pub expires: Timestamp,
+    /// Whether nobody has to break it: its process is dead, or its lease ran out.
+    pub is_free: bool,
+}
+
+/// A lease that a waiting run has seen unchanged since some moment.
+struct Watched {
+    version: Version,
+    since: Instant,
+}
+
 impl Lock {
-    /// Takes the lock of the environment in `folder`, trying for as long as `wait`. `command` and `reason` are what
-    /// others are told who want it meanwhile.
+    /// Takes the lock of an environment, trying for as long as `wait`. `command` and `reason` are what others are told who want it
+    /// meanwhile.
     ///
     /// # Errors
     /// [`LockError::Held`] when somebody else holds it to the end of the wait; or when the lock cannot be read or written.
     pub async fn acquire(
-        folder: &Path,
+        storage: &Storage,
         command: &str,
         reason: Option<&str>,
         wait: Duration,
     ) -> Result<Self, LockError> {
         let deadline = Instant::now() + wait;
+        let poll = if storage.is_local() { POLL } else { POLL_ELSEWHERE };
+        let mut watched = None;
         loop {
-            match Self::try_acquire(folder, command, reason) {
-                Err(LockError::Held { .. }) if Instant::now() < deadline => tokio::time::sleep(POLL).await,
+            match Self::attempt(storage, command, reason, &mut watched) {
+                Err(LockError::Held { .. }) if Instant::now() < deadline => {
+                    tokio::time::sleep(poll.min(deadline - Instant::now())).await;
+                }
                 result => return result,
             }
         }
@@ -194,46 +250,65 @@ impl Lock {
     ///
     /// # Errors
     /// As [`Lock::acquire`].
-    pub fn try_acquire(folder: &Path, command: &str, reason: Option<&str>) -> Result<Self, LockError> {
-        let path = folder.join(FILE);
-        let take = |why| file_error("take", &path, why);
-        atomic::make_folder(folder).map_err(take)?;
-        let _guard = Guard::take(folder).map_err(take)?;
-        let process = ProcessIdentity::current();
-        let now = Timestamp::now();
+    pub fn try_acquire(storage: &Storage, command: &str, reason: Option<&str>) -> Result<Self, LockError> {
+        Self::attempt(storage, command, reason, &mut None)
+    }
 
-        let taken_over = match read(&path, "take")? {
-            None => None,
-            Some(lease) => {
-                let dead = lease.process.is_dead(&process);
-                if !dead && now < lease.expires {
-                    return Err(lease.held());
+    fn attempt(
+        storage: &Storage,
+        command: &str,
+        reason: Option<&str>,
+        watched: &mut Option<Watched>,
+    ) -> Result<Self, LockError> {
+        let failed = |why| failed("take", storage, why);
+        let process = ProcessIdentity::current();
+        for _ in 0..ATTEMPTS {
+            let found = read(storage, "take")?;
+            let now = storage.now();
+            let taken_over = match &found {
+                None => None,
+                Some((lease, version)) => {
+                    let dead = lease.process.is_dead(&process);
+                    if !dead && now < lease.expires && !unchanged_for_a_lease(watched, version) {
+                        return Err(lease.clone().held());
+                    }
+                    Some(TakenOver {
+                        holder: lease.holder.clone(),
+                        command: lease.command.clone(),
+                        since: lease.since,
+                        dead,
+                    })
                 }
-                Some(TakenOver {
-                    holder: lease.holder,
-                    command: lease.command,
-                    since: lease.since,
-                    dead,
-                })
+            };
+            let lease = Lease {
+                holder: who(),
+                command: command.to_owned(),
+                reason: reason.map(str::to_owned),
+                since: now,
+                expires: now + LEASE,
+                token: token().map_err(failed)?,
+                process: process.clone(),
+            };
+            let expect = Expect::unchanged(found.as_ref().map(|(_, version)| version));
+            match write(storage, &lease, &expect) {
+                Ok(version) => {
+                    let tenure = Tenure {
+                        storage: storage.clone(),
+                        token: lease.token.clone(),
+                        last: Arc::new(Mutex::new(Last {
+                            lease,
+                            version,
+                            lost: None,
+                        })),
+                    };
+                    return Ok(Self { tenure, taken_over });
+                }
+                // Somebody was faster; who, is seen in the next round.
+                Err(StorageError::Conflict) => {}
+                Err(why) => return Err(failed(why)),
             }
-        };
-        let mut bytes = [0_u8; 16];
-        keys::fill(&mut bytes, "make a token").map_err(|e| take(io::Error::other(e)))?;
-        let lease = Lease {
-            holder: who(),
-            command: command.to_owned(),
-            reason: reason.map(str::to_owned),
-            since: now,
-            expires: now + LEASE,
-            token: hex(&bytes),
-            process,
-        };
-        write(&path, &lease).map_err(take)?;
-        Ok(Self {
-            folder: folder.to_owned(),
-            token: lease.token,
-            taken_over,
-        })
+        }
+        Err(failed(StorageError::Conflict))
     }
 
     /// Whose lock was taken over, if one was.
@@ -241,19 +316,26 @@ impl Lock {
         self.taken_over.as_ref()
     }
 
-    /// Makes sure that the lock is still ours. Cheap; for the moment before each step.
+    /// Makes sure that the lock is still ours. Cheap; for the moment before each step. A file is read again. An object is not: the
+    /// heartbeat writes it all the time, on condition that it is ours, and the state's own condition refuses what comes too late.
     ///
     /// # Errors
     /// [`LockError::Lost`] when it is not; or when the lock cannot be read.
     pub fn verify(&self) -> Result<(), LockError> {
-        let lease = ours(&self.folder, &self.token, "check")?;
-        if Timestamp::now() < lease.expires {
-            Ok(())
-        } else {
-            Err(LockError::Lost {
-                path: self.folder.join(FILE),
-                holder: None,
-            })
+        let storage = &self.tenure.storage;
+        let expires = match storage.is_local() {
+            true => self.tenure.read("check")?.0.expires,
+            false => {
+                let last = self.tenure.last();
+                if let Some(holder) = &last.lost {
+                    return Err(self.tenure.lost(holder.clone()));
+                }
+                last.lease.expires
+            }
+        };
+        match storage.now() < expires {
+            true => Ok(()),
+            false => Err(self.tenure.lost(None)),
         }
     }
 
@@ -262,7 +344,7 @@ impl Lock {
     /// # Errors
     /// [`LockError::Lost`] when somebody took it over; or when the lock cannot be read or written.
     pub fn renew(&self) -> Result<(), LockError> {
-        renew(&self.folder, &self.token)
+        self.tenure.renew()
     }
 
     /// Renews the lease from a task of its own until the handle is dropped or the lock is lost. A renewal that fails for
@@ -273,12 +355,12 @@ impl Lock {
     }
 
     fn heartbeat_every(&self, period: Duration) -> Heartbeat {
-        let (folder, token) = (self.folder.clone(), self.token.clone());
+        let tenure = self.tenure.clone();
         Heartbeat(tokio::spawn(async move {
             loop {
                 tokio::time::sleep(period).await;
-                let (folder, token) = (folder.clone(), token.clone());
-                let renewed = tokio::task::spawn_blocking(move || renew(&folder, &token)).await;
+                let tenure = tenure.clone();
+                let renewed = tokio::task::spawn_blocking(move || tenure.renew()).await;
                 if matches!(renewed, Ok(Err(LockError::Lost { .. }))) {
                     return;
                 }
@@ -291,30 +373,58 @@ impl Lock {
     /// # Errors
     /// When the lock cannot be read or removed; its lease then runs out.
     pub fn release(self) -> Result<(), LockError> {
-        self.remove()
+        self.tenure.end()
     }
 
-    fn remove(&self) -> Result<(), LockError> {
-        let path = self.folder.join(FILE);
-        let release = |why| file_error("release", &path, why);
-        let _guard = match Guard::take(&self.folder) {
-            Ok(guard) => guard,
-            // The environment was destroyed and its folder removed: the usual end.
-            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(why) => return Err(release(why)),
+    /// Who has the lock of an environment; `None` when nobody has.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn look(storage: &Storage) -> Result<Option<Holder>, LockError> {
+        let Some((lease, _)) = read(storage, "look at")? else {
+            return Ok(None);
         };
-        match ours(&self.folder, &self.token, "release") {
-            Ok(_) => fs::remove_file(&path).map_err(release),
-            Err(LockError::Lost { .. }) => Ok(()),
-            Err(why) => Err(why),
+        let is_free = lease.expires <= storage.now() || lease.process.is_dead(&ProcessIdentity::current());
+        Ok(Some(Holder {
+            token: lease.token,
+            holder: lease.holder,
+            pid: lease.process.pid,
+            command: lease.command,
+            reason: lease.reason,
+            since: lease.since,
+            expires: lease.expires,
+            is_free,
+        }))
+    }
+
+    /// Takes the lock away from whoever has it, if it is still the lease with this token. The holder finds out at its next step, and
+    /// what it still writes is refused.
+    ///
+    /// # Errors
+    /// [`LockError::Changed`] when it is another lease by now, or none; or when the lock cannot be read or written.
+    pub fn break_lease(storage: &Storage, token: &str) -> Result<(), LockError> {
+        let changed = || LockError::Changed {
+            place: storage.place(FILE),
+        };
+        for _ in 0..ATTEMPTS {
+            let Some((_, version)) = read(storage, "break")?.filter(|(lease, _)| lease.token == token) else {
+                return Err(changed());
+            };
+            match storage.remove(FILE, &Expect::Seen(version)) {
+                Ok(()) => return Ok(()),
+                // It was renewed, or given back.
+                Err(StorageError::Conflict) => {}
+                Err(why) => return Err(failed("break", storage, why)),
+            }
         }
+        Err(changed())
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
         // Nobody is there to be told; what is left behind is taken over, because this process will be dead.
-        let _ = self.remove();
+        let _ = self.tenure.end();
     }
 }
 
@@ -341,55 +451,124 @@ impl Lease {
     }
 }
 
-fn renew(folder: &Path, token: &str) -> Result<(), LockError> {
-    let path = folder.join(FILE);
-    let lost = |why: io::Error| match why.kind() {
-        io::ErrorKind::NotFound => LockError::Lost {
-            path: path.clone(),
-            holder: None,
-        },
-        _ => file_error("renew", &path, why),
-    };
-    let _guard = Guard::take(folder).map_err(lost)?;
-    let mut lease = ours(folder, token, "renew")?;
-    lease.expires = Timestamp::now() + LEASE;
-    write(&path, &lease).map_err(lost)
-}
+impl Tenure {
+    fn last(&self) -> MutexGuard<'_, Last> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
-/// The lease on disk, if it is the one with this token.
-fn ours(folder: &Path, token: &str, what: &'static str) -> Result<Lease, LockError> {
-    let path = folder.join(FILE);
-    match read(&path, what)? {
-        Some(lease) if lease.token == token => Ok(lease),
-        other => Err(LockError::Lost {
-            path,
-            holder: other.map(|lease| lease.holder),
-        }),
+    fn lost(&self, holder: Option<String>) -> LockError {
+        LockError::Lost {
+            place: self.storage.place(FILE),
+            holder,
+        }
+    }
+
+    /// The lease that is there, if it is ours.
+    fn read(&self, what: &'static str) -> Result<(Lease, Version), LockError> {
+        match read(&self.storage, what)? {
+            Some((lease, version)) if lease.token == self.token => Ok((lease, version)),
+            other => Err(self.lost(other.map(|(lease, _)| lease.holder))),
+        }
+    }
+
+    /// One at a time: the heartbeat and the holder would else take each other for somebody.
+    fn renew(&self) -> Result<(), LockError> {
+        let mut last = self.last();
+        for _ in 0..ATTEMPTS {
+            if let Some(holder) = &last.lost {
+                return Err(self.lost(holder.clone()));
+            }
+            let lease = Lease {
+                expires: self.storage.now() + LEASE,
+                ..last.lease.clone()
+            };
+            match write(&self.storage, &lease, &Expect::Seen(last.version.clone())) {
+                Ok(version) => {
+                    (last.lease, last.version) = (lease, version);
+                    return Ok(());
+                }
+                Err(StorageError::Conflict) => match self.read("renew") {
+                    Ok((lease, version)) => (last.lease, last.version) = (lease, version),
+                    Err(error) => {
+                        if let LockError::Lost { holder, .. } = &error {
+                            last.lost = Some(holder.clone());
+                        }
+                        return Err(error);
+                    }
+                },
+                Err(why) => return Err(failed("renew", &self.storage, why)),
+            }
+        }
+        Err(failed("renew", &self.storage, StorageError::Conflict))
+    }
+
+    fn end(&self) -> Result<(), LockError> {
+        let mut last = self.last();
+        for _ in 0..ATTEMPTS {
+            if last.lost.is_some() {
+                return Ok(());
+            }
+            match self.storage.remove(FILE, &Expect::Seen(last.version.clone())) {
+                Ok(()) => {
+                    last.lost = Some(None);
+                    return Ok(());
+                }
+                Err(StorageError::Conflict) => match self.read("release") {
+                    Ok((_, version)) => last.version = version,
+                    // It is not ours any more, or the environment was destroyed and its folder removed: the usual end.
+                    Err(LockError::Lost { .. }) => return Ok(()),
+                    Err(why) => return Err(why),
+                },
+                Err(why) => return Err(failed("release", &self.storage, why)),
+            }
+        }
+        Err(failed("release", &self.storage, StorageError::Conflict))
     }
 }
 
-fn read(path: &Path, what: &'static str) -> Result<Option<Lease>, LockError> {
-    match fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .map(Some)
-            .map_err(|why| LockError::Damaged {
-                path: path.to_owned(),
+/// Whether a waiting run has seen this very content for a full lease: its holder would have renewed it.
+fn unchanged_for_a_lease(watched: &mut Option<Watched>, version: &Version) -> bool {
+    match watched {
+        Some(seen) if seen.version == *version => seen.since.elapsed() > LEASE.unsigned_abs(),
+        _ => {
+            *watched = Some(Watched {
+                version: version.clone(),
+                since: Instant::now(),
+            });
+            false
+        }
+    }
+}
+
+fn read(storage: &Storage, what: &'static str) -> Result<Option<(Lease, Version)>, LockError> {
+    match storage.get(FILE) {
+        Ok(Some((bytes, version))) => match serde_json::from_slice(&bytes) {
+            Ok(lease) => Ok(Some((lease, version))),
+            Err(why) => Err(LockError::Damaged {
+                place: storage.place(FILE),
                 why,
             }),
-        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(why) => Err(file_error(what, path, why)),
+        },
+        Ok(None) => Ok(None),
+        Err(why) => Err(failed(what, storage, why)),
     }
 }
 
-fn write(path: &Path, lease: &Lease) -> io::Result<()> {
-    let bytes = serde_json::to_vec_pretty(lease)?;
-    atomic::write(path, &bytes, atomic::PRIVATE)
+fn write(storage: &Storage, lease: &Lease, expect: &Expect) -> Result<Version, StorageError> {
+    let bytes = serde_json::to_vec_pretty(lease).map_err(io::Error::from)?;
+    storage.put(FILE, &bytes, expect)
 }
 
-fn file_error(what: &'static str, path: &Path, why: io::Error) -> LockError {
-    LockError::File {
+fn failed(what: &'static str, storage: &Storage, why: StorageError) -> LockError {
+    LockError::Storage {
         what,
-        path: path.to_owned(),
+        place: storage.place(FILE),
         why,
     }
+}
+
+fn token() -> Result<String, StorageError> {
+    let mut bytes = [0_u8; 16];
+    keys::fill(&mut bytes, "make a token").map_err(io::Error::other)?;
+    Ok(hex(&bytes))
 }

@@ -77,6 +77,11 @@ impl Double {
             .build()
     }
 
+    /// Somebody else with rights in the account, for any service.
+    pub fn somebodys_config(&self) -> SdkConfig {
+        self.config_at(&self.direct)
+    }
+
     /// Somebody else with rights in the account: past faults, permissions and log.
     pub fn somebody(&self) -> aws_sdk_ec2::Client {
         aws_sdk_ec2::Client::new(&self.config_at(&self.direct))

@@ -174,7 +174,7 @@ fn every_end_has_its_summary() {
 async fn a_locked_environment_has_its_summary() {
     let project = applied();
     let folder = project.root().join(".provision/demo");
-    let lock = provision::state::Lock::try_acquire(&folder, "apply", None).unwrap();
+    let lock = provision::state::Lock::try_acquire(&provision::state::Storage::local(&folder), "apply", None).unwrap();
     let output = project.output(&["apply", "demo", "--yes", "--json"]);
     drop(lock);
     assert_eq!(output.status.code(), Some(4));
@@ -182,4 +182,22 @@ async fn a_locked_environment_has_its_summary() {
     assert_eq!(summary["result"], "locked");
     let what = summary["error"]["what"].as_str().unwrap();
     assert!(what.starts_with("the environment is locked by"), "{what}");
+}
+
+#[test]
+fn the_page_names_every_event_and_every_field_of_the_summary() {
+    let page = include_str!("../../docs/events.md");
+    let schema = provision::progress::stream::schema();
+    let mut names: Vec<String> = Vec::new();
+    for event in schema["oneOf"].as_array().unwrap() {
+        names.push(event["properties"]["event"]["const"].as_str().unwrap().to_owned());
+        names.extend(event["properties"].as_object().unwrap().keys().cloned());
+    }
+    assert!(names.len() > 40, "{schema:#}");
+    for name in names {
+        assert!(
+            page.contains(&format!("`{name}`")),
+            "docs/events.md does not name `{name}`"
+        );
+    }
 }

@@ -66,7 +66,9 @@ fn state_that_may_not_be_read() {
 async fn locked_by_another_run() {
     let project = with_state(APPLIED);
     let folder = project.root().join(".provision/demo");
-    let lock = provision::state::Lock::try_acquire(&folder, "apply", Some("release 12")).unwrap();
+    let lock =
+        provision::state::Lock::try_acquire(&provision::state::Storage::local(&folder), "apply", Some("release 12"))
+            .unwrap();
     let filters = [
         (r"locked by \S+", "locked by [user@host]"),
         (r"Should \S+", "Should [user@host]"),

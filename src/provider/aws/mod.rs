@@ -17,6 +17,7 @@ mod own;
 mod rules;
 mod settled;
 mod tags;
+pub mod vault;
 mod volume;
 mod wait;
 

@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
@@ -11,17 +12,21 @@ fn folder() -> TempDir {
 }
 
 fn take(folder: &TempDir) -> Result<Lock, LockError> {
-    Lock::try_acquire(folder.path(), "apply demo", None)
+    Lock::try_acquire(&storage(folder), "apply demo", None)
+}
+
+fn storage(folder: &TempDir) -> Storage {
+    Storage::local(folder.path())
 }
 
 fn lease(folder: &TempDir) -> Lease {
-    read(&folder.path().join(FILE), "read").unwrap().unwrap()
+    read(&storage(folder), "look at").unwrap().unwrap().0
 }
 
 fn change(folder: &TempDir, change: impl FnOnce(&mut Lease)) {
     let mut lease = lease(folder);
     change(&mut lease);
-    write(&folder.path().join(FILE), &lease).unwrap();
+    write(&storage(folder), &lease, &Expect::Any).unwrap();
 }
 
 #[test]
@@ -36,7 +41,7 @@ fn a_released_lock_leaves_nothing_in_the_way() {
 #[test]
 fn whoever_comes_second_is_told_who_holds_it_and_since_when() {
     let folder = folder();
-    let _lock = Lock::try_acquire(folder.path(), "apply demo", Some("CI job 7")).unwrap();
+    let _lock = Lock::try_acquire(&storage(&folder), "apply demo", Some("CI job 7")).unwrap();
     change(&folder, |lease| {
         lease.holder = "ann@laptop".to_owned();
         lease.process.pid = 4711;
@@ -46,8 +51,8 @@ fn whoever_comes_second_is_told_who_holds_it_and_since_when() {
     });
     let error = take(&folder).unwrap_err();
     insta::assert_snapshot!(format!("{error}\nhint: {}", error.remedy()), @r"
-    the environment is locked by ann@laptop (process 4711), running `apply demo` since 2026-11-21T10:00:00Z (CI job 7)
-    hint: wait until it is done, or let --lock-wait SECONDS do it. Should ann@laptop have crashed on another computer, the lock is free after 2126-11-21T10:01:30Z
+    the environment is locked by ann@laptop (process 4711), running `apply demo` since 2026-11-21T10:00:00Z (CI job 7); the lease ends at 2126-11-21T10:01:30Z unless it is renewed
+    hint: wait until it is done, or let --lock-wait 5m do it. Should ann@laptop have crashed on another computer, the lock is free after 2126-11-21T10:01:30Z
     ");
 }
 
@@ -83,7 +88,7 @@ fn child_takes_the_lock_and_stays() {
     let Some(folder) = std::env::var_os(CHILD_FOLDER) else {
         return;
     };
-    let _lock = Lock::try_acquire(Path::new(&folder), "apply demo", None).unwrap();
+    let _lock = Lock::try_acquire(&Storage::local(Path::new(&folder)), "apply demo", None).unwrap();
     std::thread::sleep(Duration::from_secs(60));
 }
 
@@ -150,14 +155,14 @@ fn a_damaged_lock_is_told_and_not_overwritten() {
     std::fs::write(folder.path().join(FILE), "{").unwrap();
     let error = take(&folder).unwrap_err();
     assert!(matches!(error, LockError::Damaged { .. }));
-    assert!(error.remedy().contains("remove"), "{}", error.remedy());
+    assert!(error.remedy().contains("rm "), "{}", error.remedy());
     assert!(folder.path().join(FILE).exists());
 }
 
 #[tokio::test]
 async fn waiting_ends_with_the_lock_or_with_the_time() {
     let folder = folder();
-    let path = folder.path().to_owned();
+    let path = storage(&folder);
     let first = take(&folder).unwrap();
     let short = Duration::from_millis(20);
     let held = Lock::acquire(&path, "apply demo", None, short).await.unwrap_err();
@@ -187,4 +192,59 @@ async fn a_heartbeat_renews_until_it_is_dropped() {
     tokio::time::sleep(beat * 10).await;
     assert_eq!(lease(&folder).expires, last);
     assert!(lease(&folder).expires > lease(&folder).since + LEASE);
+}
+
+#[test]
+fn a_lock_that_ends_at_any_byte_is_damaged_and_never_free() {
+    let folder = folder();
+    let _lock = take(&folder).unwrap();
+    let path = folder.path().join(FILE);
+    let bytes = std::fs::read(&path).unwrap();
+    for length in 0..bytes.len() {
+        std::fs::write(&path, &bytes[..length]).unwrap();
+        assert!(matches!(take(&folder), Err(LockError::Damaged { .. })), "{length}");
+    }
+}
+
+/// Whatever stands in it: the clock of the computer that wrote it may be years ahead.
+#[test]
+fn a_lease_that_nobody_renewed_for_a_full_lease_is_taken_over() {
+    let folder = folder();
+    std::mem::forget(take(&folder).unwrap());
+    change(&folder, |lease| {
+        lease.process.host = "elsewhere".to_owned();
+        lease.expires = "2126-11-21T10:01:30Z".parse().unwrap();
+    });
+    let (_, version) = read(&storage(&folder), "look at").unwrap().unwrap();
+    let long_ago = Instant::now()
+        .checked_sub(LEASE.unsigned_abs() + Duration::from_secs(1))
+        .unwrap();
+    let mut watched = Some(Watched {
+        version,
+        since: long_ago,
+    });
+    let mut renewed = Some(Watched {
+        version: write(&storage(&folder), &lease(&folder), &Expect::Any).unwrap(),
+        since: Instant::now(),
+    });
+    let attempt = |watched: &mut Option<Watched>| Lock::attempt(&storage(&folder), "apply demo", None, watched);
+    assert!(matches!(attempt(&mut None), Err(LockError::Held { .. })));
+    assert!(matches!(attempt(&mut renewed), Err(LockError::Held { .. })));
+    assert!(attempt(&mut watched).unwrap().taken_over().is_some());
+}
+
+#[test]
+fn a_lock_is_broken_only_for_the_one_that_was_looked_at() {
+    let folder = folder();
+    assert_eq!(Lock::look(&storage(&folder)).unwrap(), None);
+    let first = take(&folder).unwrap();
+    let seen = Lock::look(&storage(&folder)).unwrap().unwrap();
+    assert!(!seen.is_free);
+    first.renew().unwrap();
+    Lock::break_lease(&storage(&folder), &seen.token).unwrap();
+    assert!(matches!(first.verify(), Err(LockError::Lost { .. })));
+    let second = take(&folder).unwrap();
+    let again = Lock::break_lease(&storage(&folder), &seen.token);
+    assert!(matches!(again, Err(LockError::Changed { .. })));
+    second.verify().unwrap();
 }

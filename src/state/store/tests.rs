@@ -4,6 +4,7 @@ use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -42,9 +43,20 @@ fn state() -> State {
     state
 }
 
-fn saved() -> (TempDir, LocalStore, State) {
+fn file(store: &Store) -> PathBuf {
+    store.folder().join(STATE_FILE)
+}
+
+fn archived(store: &Store) -> PathBuf {
+    match store.archive_and_remove(now()).unwrap() {
+        Place::Path(path) => path,
+        other => panic!("{other}"),
+    }
+}
+
+fn saved() -> (TempDir, Store, State) {
     let root = tempfile::tempdir().unwrap();
-    let store = LocalStore::new(root.path(), &environment());
+    let store = Store::new(root.path(), &environment());
     let mut state = state();
     store.save(&mut state).unwrap();
     (root, store, state)
@@ -70,7 +82,7 @@ fn loading_and_saving_changes_nothing_but_the_serial() {
 #[test]
 fn there_is_no_state_before_the_first_save() {
     let root = tempfile::tempdir().unwrap();
-    let store = LocalStore::new(root.path(), &environment());
+    let store = Store::new(root.path(), &environment());
     assert!(store.load().unwrap().is_none());
     assert!(!store.folder().exists(), "loading makes nothing");
 }
@@ -80,7 +92,7 @@ fn the_folder_is_private_and_out_of_git() {
     let (root, store, _) = saved();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(store.folder()), 0o700);
-    assert_eq!(mode(&store.path()), 0o600);
+    assert_eq!(mode(&file(&store)), 0o600);
     assert_eq!(
         fs::read_to_string(root.path().join(".provision/.gitignore")).unwrap(),
         "*\n"
@@ -96,7 +108,7 @@ fn the_folder_is_private_and_out_of_git() {
 #[test]
 fn a_write_that_was_torn_at_any_byte_leaves_the_old_state() {
     let (_root, store, old) = saved();
-    let bytes = fs::read(store.path()).unwrap();
+    let bytes = fs::read(file(&store)).unwrap();
     let torn = store.folder().join(".tmp-state.json-abc123");
     for length in (0..=bytes.len()).step_by(7) {
         fs::write(&torn, &bytes[..length]).unwrap();
@@ -109,22 +121,22 @@ fn a_write_that_was_torn_at_any_byte_leaves_the_old_state() {
 #[test]
 fn a_state_file_that_ends_at_any_byte_is_an_error_and_never_no_state() {
     let (_root, store, _) = saved();
-    let bytes = fs::read(store.path()).unwrap();
+    let bytes = fs::read(file(&store)).unwrap();
     for length in 0..bytes.len() - 1 {
-        match store.decode(&store.path(), &bytes[..length]) {
+        match store.decode(&bytes[..length]) {
             Err(StoreError::Damaged { .. }) => {}
             other => panic!("{length}: {other:?}"),
         }
     }
-    fs::write(store.path(), b"").unwrap();
+    fs::write(file(&store), b"").unwrap();
     assert!(matches!(store.load(), Err(StoreError::Damaged { backup: Some(_), .. })));
 }
 
 #[test]
 fn a_damaged_state_says_where_and_how_to_restore() {
     let (root, store, state) = saved();
-    let text = fs::read_to_string(store.path()).unwrap();
-    fs::write(store.path(), text.replace("\"serial\": 1,", "\"serial\": one,")).unwrap();
+    let text = fs::read_to_string(file(&store)).unwrap();
+    fs::write(file(&store), text.replace("\"serial\": 1,", "\"serial\": one,")).unwrap();
     let error = store.load().unwrap_err();
     insta::assert_snapshot!(shown(&root, &error), @r#"
     failed to read the state ROOT/.provision/demo/state.json: damaged at line 3, column 13: `"serial": one,`
@@ -146,22 +158,22 @@ fn a_newer_state_names_its_writer() {
     let (root, store, mut state) = saved();
     state.version = 2;
     state.written_by = "provision 3.1.4".to_owned();
-    fs::write(store.path(), serde_json::to_vec(&state).unwrap()).unwrap();
+    fs::write(file(&store), serde_json::to_vec(&state).unwrap()).unwrap();
     insta::assert_snapshot!(shown(&root, &store.load().unwrap_err()), @r#"
     failed to read the state ROOT/.provision/demo/state.json: its version is 2, written by `provision 3.1.4`, and this is `provision 0.1.0`, which reads up to version 1
     hint: upgrade to `provision 3.1.4` or newer
     "#);
     // Whatever else a later version changes.
-    fs::write(store.path(), r#"{"version": 9, "resources": []}"#).unwrap();
+    fs::write(file(&store), r#"{"version": 9, "resources": []}"#).unwrap();
     assert!(matches!(store.load(), Err(StoreError::Newer { version: 9, .. })));
 }
 
 #[test]
 fn another_environments_state_is_refused() {
     let (root, store, _) = saved();
-    let other = LocalStore::new(root.path(), &"prod".parse().unwrap());
+    let other = Store::new(root.path(), &"prod".parse().unwrap());
     other.prepare().unwrap();
-    fs::copy(store.path(), other.path()).unwrap();
+    fs::copy(file(&store), file(&other)).unwrap();
     insta::assert_snapshot!(shown(&root, &other.load().unwrap_err()), @r#"
     refused the state ROOT/.provision/prod/state.json: it belongs to the environment `demo`, not to `prod`
     hint: was ROOT/.provision/prod/state.json copied or renamed from `demo`? Move it back there; every environment has a folder of its own
@@ -189,7 +201,7 @@ fn a_writer_that_was_overtaken_is_refused() {
         store.save(&mut other_life),
         Err(StoreError::OtherLineage { .. })
     ));
-    fs::remove_file(store.path()).unwrap();
+    fs::remove_file(file(&store)).unwrap();
     assert!(matches!(
         store.save(&mut first),
         Err(StoreError::Vanished { serial: 2, .. })
@@ -233,17 +245,13 @@ fn the_last_ten_states_are_kept_also_after_a_restore() {
     };
     assert_eq!(serials(), (5..=14).collect::<Vec<u64>>());
 
-    fs::copy(store.folder().join("backups/state-5.json"), store.path()).unwrap();
+    fs::copy(store.folder().join("backups/state-5.json"), file(&store)).unwrap();
     let mut restored = store.load().unwrap().unwrap();
     store.save(&mut restored).unwrap();
     store.save(&mut restored).unwrap();
     assert_eq!(restored.serial, 7);
     assert!(serials().contains(&7));
-    assert_eq!(
-        store.newest_backup().unwrap().file_name().unwrap(),
-        "state-7.json",
-        "newest by time"
-    );
+    assert_eq!(store.newest_backup().unwrap(), "backups/state-7.json", "newest by time");
 }
 
 #[test]
@@ -264,7 +272,7 @@ fn a_destroyed_environments_state_and_secrets_are_kept() {
     for name in ["secrets.age", "known_hosts", "state.lock"] {
         fs::write(store.folder().join(name), name).unwrap();
     }
-    let archive = store.archive_and_remove(now()).unwrap();
+    let archive = archived(&store);
     assert_eq!(archive, root.path().join(".provision/_destroyed/demo-20261121T100000Z"));
     assert!(!store.folder().exists());
     assert!(store.load().unwrap().is_none());
@@ -278,7 +286,7 @@ fn a_destroyed_environments_state_and_secrets_are_kept() {
     assert_eq!(serde_json::from_slice::<State>(&bytes).unwrap(), state);
 
     store.save(&mut State::new(environment(), lineage(9))).unwrap();
-    let second = store.archive_and_remove(now()).unwrap();
+    let second = archived(&store);
     assert!(second.ends_with("demo-20261121T100000Z-2"));
 }
 
@@ -310,9 +318,9 @@ fn assert_passed(mut command: Command) {
     );
 }
 
-fn child_store() -> Option<LocalStore> {
+fn child_store() -> Option<Store> {
     let root = std::env::var_os(CHILD_ROOT)?;
-    Some(LocalStore::new(Path::new(&root), &environment()))
+    Some(Store::new(Path::new(&root), &environment()))
 }
 
 #[test]
@@ -355,7 +363,7 @@ fn a_read_only_folder_leaves_the_old_state() {
     let (project, environments) = (root.path(), store.folder().parent().unwrap());
     allow(project, 0o755);
     allow(environments, 0o755);
-    allow(&store.path(), 0o644);
+    allow(&file(&store), 0o644);
     allow(store.folder(), 0o555);
     let mut command = child("child_cannot_write", project, "");
     if fs::metadata(project).unwrap().uid() == 0 {
@@ -406,8 +414,8 @@ fn the_fixtures_of_version_1_keep_loading_and_keep_their_shape() {
     assert_eq!(demo.endpoint().unwrap().address.to_string(), "127.77.3.9");
 
     let text = text("v1-unknown-fields.json");
-    let store = LocalStore::new(Path::new("/nowhere"), &environment());
-    let state = store.decode(Path::new("/nowhere"), text.as_bytes()).unwrap();
+    let store = Store::new(Path::new("/nowhere"), &environment());
+    let state = store.decode(text.as_bytes()).unwrap();
     assert_eq!(state.record(&Address::HostBase).unwrap().status, Status::Present);
 }
 
@@ -453,18 +461,18 @@ proptest! {
     ) {
         let state = State { serial, resources, outputs, ..State::new(environment(), Lineage::from_bytes(bytes)) };
         let bytes = serde_json::to_vec_pretty(&state).unwrap();
-        let store = LocalStore::new(Path::new("/nowhere"), &environment());
-        prop_assert_eq!(store.decode(Path::new("/nowhere"), &bytes).unwrap(), state);
+        let store = Store::new(Path::new("/nowhere"), &environment());
+        prop_assert_eq!(store.decode(&bytes).unwrap(), state);
     }
 
     #[test]
     fn no_bytes_make_the_loader_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), at in any::<prop::sample::Index>()) {
-        let store = LocalStore::new(Path::new("/nowhere"), &environment());
-        let _ = store.decode(Path::new("/nowhere"), &bytes).map_err(|e| (e.to_string(), e.remedy()));
+        let store = Store::new(Path::new("/nowhere"), &environment());
+        let _ = store.decode(&bytes).map_err(|e| (e.to_string(), e.remedy()));
         // Nearly a state: the same bytes in the middle of one.
         let mut near = serde_json::to_vec_pretty(&state()).unwrap();
         let at = at.index(near.len());
         near.splice(at..at, bytes);
-        let _ = store.decode(Path::new("/nowhere"), &near).map_err(|e| (e.to_string(), e.remedy()));
+        let _ = store.decode(&near).map_err(|e| (e.to_string(), e.remedy()));
     }
 }
