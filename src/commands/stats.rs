@@ -23,7 +23,7 @@ pub fn of_session(session: &Session) {
 pub fn of_process() {
     if wanted() {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-        let millis = time.tv_sec * 1000 + i64::from(time.tv_nsec) / 1_000_000;
+        let millis = time.tv_sec * 1000 + time.tv_nsec / 1_000_000;
         let kib = peak_kib().map_or_else(|| "?".to_owned(), |kib| kib.to_string());
         tell(&format!("stats: {millis} ms of CPU, {kib} KiB of memory at most"));
     }
