@@ -41,7 +41,7 @@ Every day:
   secrets     List, set, read, rotate and edit secrets
 
 When something is lost or forgotten:
-  state       Rebuild a lost state from what there is, or take a resource over
+  state       Look into the state, mend it, move it; rebuild a lost one
   gc          Find what is expired or has no state here, and destroy what is expired
 
 The last day:
@@ -418,6 +418,112 @@ pub enum StateCommand {
     Rebuild(Rebuild),
     /// Take one resource over: it gets our tags and a record in the state.
     Import(Import),
+    /// List what is recorded.
+    List(StateList),
+    /// Show what is recorded of one address.
+    Show(StateShow),
+    /// Forget what is recorded of an address. Nothing else is touched.
+    Rm(StateRm),
+    /// Take the lock away from a run that will not give it back.
+    Unlock(Unlock),
+    /// Print the state as it is kept.
+    Pull(Pull),
+    /// Put a state in the place of the one that is kept, which goes to the backups.
+    Push(Push),
+    /// Move the state, with secrets and history, to where [state] of the file says.
+    Migrate(Migrate),
+}
+
+/// `state list`
+#[derive(Debug, Args)]
+pub struct StateList {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub environment: Name,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `state show`
+#[derive(Debug, Args)]
+pub struct StateShow {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub environment: Name,
+    /// Which, such as `machine.instance` or `stack.app`.
+    pub address: Address,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `state rm`
+#[derive(Debug, Args)]
+pub struct StateRm {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub environment: Name,
+    /// Which, such as `stack.app`.
+    pub address: Address,
+    /// Do not ask.
+    #[arg(long, short)]
+    pub yes: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub locking: Locking,
+}
+
+/// `state unlock`
+#[derive(Debug, Args)]
+pub struct Unlock {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub environment: Name,
+    /// Do not ask.
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Also from a run whose lease has not run out; with --host, also give the host to this state.
+    #[arg(long)]
+    pub force: bool,
+    /// The lease on the host, in place of the lock beside the state.
+    #[arg(long)]
+    pub host: bool,
+}
+
+/// `state pull`
+#[derive(Debug, Args)]
+pub struct Pull {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub environment: Name,
+}
+
+/// `state push`
+#[derive(Debug, Args)]
+pub struct Push {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub environment: Name,
+    /// The state, as `state pull` prints it.
+    pub file: PathBuf,
+    /// Whatever is there now: another lineage, another serial, or nothing that can be read.
+    #[arg(long)]
+    pub force: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub locking: Locking,
+}
+
+/// `state migrate`
+#[derive(Debug, Args)]
+pub struct Migrate {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub environment: Name,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub locking: Locking,
 }
 
 /// `state rebuild`

@@ -31,9 +31,11 @@ mod state;
 mod stats;
 mod status;
 mod stop;
+mod surgery;
 mod tally;
 mod terminal;
 mod told;
+mod unlock;
 
 pub use failure::{BAD_INPUT, Failure};
 
@@ -76,6 +78,14 @@ async fn command(cli: Cli) -> Result<(), Failure> {
         Command::State(args) => match &args.command {
             cli::StateCommand::Rebuild(args) => Box::pin(state::rebuild(directory, args)).await,
             cli::StateCommand::Import(args) => Box::pin(state::import(directory, args)).await,
+            cli::StateCommand::List(args) => surgery::list(directory, args),
+            cli::StateCommand::Show(args) => surgery::show(directory, args),
+            cli::StateCommand::Rm(args) => Box::pin(surgery::rm(directory, args)).await,
+            cli::StateCommand::Unlock(args) if args.host => Box::pin(unlock::host(directory, operator, args)).await,
+            cli::StateCommand::Unlock(args) => unlock::state(directory, args),
+            cli::StateCommand::Pull(args) => surgery::pull(directory, args),
+            cli::StateCommand::Push(args) => Box::pin(surgery::push(directory, args)).await,
+            cli::StateCommand::Migrate(args) => Box::pin(surgery::migrate(directory, args)).await,
         },
         Command::Gc(args) => Box::pin(gc::run(directory, args)).await,
         Command::Schema(args) => print(&match args.of {

@@ -40,7 +40,21 @@ pub fn markdown(file: &PlanFile) -> String {
         .map(|line| format!("**refused:** {}", escape(line)));
     let notes = outline.notes.iter().chain(&outline.look_again);
     let notes = notes.map(|line| format!("**note:** {}", escape(line)));
-    let top: Vec<String> = refusals.chain(notes).map(|line| format!("- {line}\n")).collect();
+    let drift = outline.drift.iter().map(|drift| {
+        let subjects: Vec<&str> = drift.differences.iter().map(|d| d.subject.as_str()).collect();
+        let what = cut(&subjects.join(", "), CELL_MAX);
+        let address = code(&drift.address.to_string());
+        let fate = match drift.repaired {
+            true => "",
+            false => " (left as it is)",
+        };
+        format!("**changed outside:** {address}: {}{fate}", escape(&what))
+    });
+    let top: Vec<String> = refusals
+        .chain(drift)
+        .chain(notes)
+        .map(|line| format!("- {line}\n"))
+        .collect();
     if !top.is_empty() {
         text.push('\n');
         push_within(&mut text, &top, TOP_MAX, "notes");

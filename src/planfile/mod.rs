@@ -349,7 +349,20 @@ impl PlanFile {
 
     /// The command that makes such a plan again and saves it as `file`.
     pub fn remedy(&self, file: &str) -> String {
-        let mut command = format!("provision plan {} --out {file}", self.environment);
+        let mut command = match &self.file {
+            None => format!("provision plan {}", self.environment),
+            Some(written) => format!("provision plan {written} --name {}", self.environment),
+        };
+        for (name, value) in &self.vars {
+            let plain = value
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-._/:@".contains(&b));
+            command.push_str(&match plain {
+                true => format!(" --var {name}={value}"),
+                false => format!(" --var '{name}={}'", value.replace('\'', "'\\''")),
+            });
+        }
+        command.push_str(&format!(" --out {file}"));
         match &self.mode {
             Mode::Apply {
                 targets,

@@ -11,7 +11,7 @@ use crate::desired::Desired;
 use crate::names::{Address, Digest, Endpoint, StackName};
 use crate::observe::{Host, Observed};
 use crate::plan::STACKS;
-use crate::provider::{Instance, Part, Power};
+use crate::provider::{Instance, POWEROFF, Part, Power};
 use crate::remote::probe::{Base, Container, Disk, HostFile, Image, Listener, Os, Probe};
 
 /// Where Linux begins to hand out ports to programs that ask for none of their own (`ip_local_port_range`).
@@ -88,7 +88,8 @@ impl Seen {
         if let Some(ipv6) = ipv6 {
             self.put(&at, "ipv6", ipv6);
         }
-        for (name, value) in attributes {
+        // What becomes of the machine when it turns itself off is not asked by a plan, which has eight calls.
+        for (name, value) in attributes.iter().filter(|(name, _)| *name != POWEROFF) {
             self.put(&at, name, value);
         }
         for (name, value) in facts {
@@ -304,8 +305,8 @@ impl Seen {
             restart_count: _,
             exit_code,
             oneoff,
+            restart,
             // These come with the container, too.
-            restart: _,
             config: _,
             ports: _,
         } = container;
@@ -323,6 +324,7 @@ impl Seen {
         self.put(&at, named(", its id"), id);
         self.put(&at, named(", its image"), format!("{image_ref} {image}"));
         self.put(&at, named(", its service"), service);
+        self.put(&at, named(", its restart policy"), restart);
     }
 }
 

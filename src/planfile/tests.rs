@@ -6,7 +6,7 @@ mod observed;
 use jiff::Timestamp;
 use proptest::prelude::*;
 
-use super::{Basis, Mode, PlanFile, PlanFileError, VERSION};
+use super::{Basis, Mode, Origin, PlanFile, PlanFileError, VERSION};
 use crate::fixture::{Lab, Run};
 use crate::observe::Host;
 use crate::plan::{Options, plan_destroy, plan_with};
@@ -21,7 +21,7 @@ pub fn saved_with(run: &Run, lab: &Lab, options: &Options) -> PlanFile {
     let observed = run.world.observe(&run.state);
     let plan = plan_with(&desired, &run.state, &observed, options);
     let basis = Basis::new(&lab.sources(), &desired, &observed, &plan);
-    PlanFile::new(Mode::apply(options), basis, &plan, Default::default(), now())
+    PlanFile::new(Mode::apply(options), basis, &plan, Origin::default(), now())
 }
 
 pub fn saved(run: &Run, lab: &Lab) -> PlanFile {
@@ -55,17 +55,15 @@ fn a_plan_is_read_as_it_was_saved() {
         &run.world.observe(&run.state),
         &plan,
     );
-    let file = PlanFile::new(
-        Mode::Destroy { keep_volume: true },
-        basis,
-        &plan,
-        Default::default(),
-        now(),
+    let pilot = (
+        Some("pilot".parse().unwrap()),
+        [("who".to_owned(), "a b".to_owned())].into(),
     );
+    let file = PlanFile::new(Mode::Destroy { keep_volume: true }, basis, &plan, pilot, now());
     assert_eq!(PlanFile::parse(file.pretty().unwrap().as_bytes()).unwrap(), file);
     assert_eq!(
         file.remedy("x.plan"),
-        "provision plan demo --out x.plan --destroy --keep-volume"
+        "provision plan pilot --name demo --var 'who=a b' --out x.plan --destroy --keep-volume"
     );
 }
 

@@ -202,7 +202,6 @@ fn lab() -> PathBuf {
     lab.unwrap_or_default()
 }
 
-/// The owner whose lineage is sixteen times this byte.
 /// One that ends in so many seconds.
 pub fn mortal(owner: Owner, seconds: u64) -> Owner {
     let ends = provision::state::model::later(jiff::Timestamp::now(), seconds);
@@ -212,6 +211,7 @@ pub fn mortal(owner: Owner, seconds: u64) -> Owner {
     }
 }
 
+/// The owner whose lineage is sixteen times this byte.
 pub fn owner(byte: u8) -> Owner {
     Owner {
         environment: "demo".parse().unwrap(),

@@ -77,7 +77,7 @@ pub fn owner() -> Owner {
         environment: "demo".parse().unwrap(),
         lineage: "0123456789abcdef0123456789abcdef".parse().unwrap(),
         ids: BTreeMap::new(),
-        expires: None,
+        expires: Some("2036-01-01T00:00:00Z".parse().unwrap()),
     }
 }
 
@@ -87,7 +87,7 @@ pub fn stranger() -> Owner {
         environment: "other".parse().unwrap(),
         lineage: "ffffffffffffffffffffffffffffffff".parse().unwrap(),
         ids: BTreeMap::new(),
-        expires: None,
+        expires: Some("2036-01-01T00:00:00Z".parse().unwrap()),
     }
 }
 

@@ -34,6 +34,27 @@ told! {
     import_into_a_taken_place: with_state(APPLIED), ["state", "import", "demo", "machine.volume", "vol-0123"];
     import_of_a_stack: Project::new(DEMO), ["state", "import", "demo", "stack.web", "vol-0123"];
     import_at_home: Project::new(DEMO), ["state", "import", "demo", "machine.volume", "vol-0123"];
+    state_list: with_state(APPLIED), ["state", "list", "demo"];
+    state_list_of_what_was_never_applied: Project::new(DEMO), ["state", "list", "demo"];
+    state_show: with_state(APPLIED), ["state", "show", "demo", "machine.instance"];
+    state_show_of_what_is_not_recorded: with_state(APPLIED), ["state", "show", "demo", "stack.shop"];
+    state_rm: with_state(APPLIED), ["state", "rm", "demo", "stack.postgres", "--yes"];
+    state_rm_of_what_is_not_recorded: with_state(APPLIED), ["state", "rm", "demo", "machine.volume", "--yes"];
+    state_rm_without_a_terminal: with_state(APPLIED), ["state", "rm", "demo", "machine.instance"];
+    state_unlock_of_nobody: with_state(APPLIED), ["state", "unlock", "demo", "--yes"];
+    state_pull_of_nothing: Project::new(DEMO), ["state", "pull", "demo"];
+    state_push_of_no_file: with_state(APPLIED), ["state", "push", "demo", "other.json"];
+    state_push_of_another_serial: {
+        let project = with_state(APPLIED);
+        project.write("other.json", &APPLIED.replace("\"serial\": ", "\"serial\": 9"));
+        project
+    }, ["state", "push", "demo", "other.json"];
+    state_push_of_another_environment: {
+        let project = with_state(APPLIED);
+        project.write("other.json", &APPLIED.replace("\"environment\": \"demo\"", "\"environment\": \"prod\""));
+        project
+    }, ["state", "push", "demo", "other.json", "--force"];
+    state_migrate_to_where_it_is: with_state(APPLIED), ["state", "migrate", "demo"];
     gc_of_nothing: Project::new(DEMO), ["gc"];
     gc_that_would_destroy_all: Project::new(DEMO), ["gc", "--yes"];
     operator_cidr_of_no_network: Project::new(DEMO), ["plan", "demo", "--operator-cidr", "office"];
@@ -81,4 +102,50 @@ async fn locked_by_another_run() {
         &filters,
     );
     drop(lock);
+}
+
+/// What is taken out by hand can be put back: the state as it was is in the backups before anything is written.
+#[test]
+fn what_rm_forgot_is_in_the_backups() {
+    let project = with_state(APPLIED);
+    let serial = serde_json::from_str::<serde_json::Value>(APPLIED).unwrap()["serial"].clone();
+    assert!(
+        project
+            .output(&["state", "rm", "demo", "stack.postgres", "--yes"])
+            .status
+            .success()
+    );
+    let backup = project
+        .root()
+        .join(format!(".provision/demo/backups/state-{serial}.json"));
+    assert_eq!(std::fs::read_to_string(&backup).unwrap(), APPLIED);
+    let pulled = project.output(&["state", "pull", "demo"]).stdout;
+    assert!(!String::from_utf8(pulled).unwrap().contains("\"stack.postgres\""));
+    let back = project.output(&["state", "push", "demo", backup.to_str().unwrap(), "--force"]);
+    assert!(back.status.success(), "{back:?}");
+    let pulled = String::from_utf8(project.output(&["state", "pull", "demo"]).stdout).unwrap();
+    assert!(pulled.contains("\"stack.postgres\""));
+}
+
+/// A lock whose holder lives is taken away only with --force; one of a dead process needs no word.
+#[test]
+fn a_lock_is_taken_from_who_holds_it() {
+    let project = with_state(APPLIED);
+    let storage = provision::state::Storage::local(&project.root().join(".provision/demo"));
+    let lock = provision::state::Lock::try_acquire(&storage, "apply", Some("nightly")).unwrap();
+    let refused = project.output(&["state", "unlock", "demo", "--yes"]);
+    assert_eq!(refused.status.code(), Some(3), "{refused:?}");
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        told.contains("running `apply`") && told.contains("(nightly)") && told.contains("--force"),
+        "{told}"
+    );
+    assert!(lock.verify().is_ok());
+    assert!(
+        project
+            .output(&["state", "unlock", "demo", "--yes", "--force"])
+            .status
+            .success()
+    );
+    assert!(lock.verify().is_err(), "the holder does not find out");
 }

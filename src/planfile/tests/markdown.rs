@@ -87,6 +87,15 @@ fn refusals_stand_on_top_and_nothing_of_them_is_markup() {
     );
 }
 
+#[test]
+fn what_changed_outside_stands_on_top() {
+    let lab = Lab::demo();
+    let mut run = Run::settled(&lab);
+    run.world.container("demo-web-1").state = "exited".into();
+    let text = markdown(&saved(&run, &lab));
+    assert!(text.contains("\n- **changed outside:** `stack.demo`: "), "{text}");
+}
+
 fn update(old: &str, new: &str) -> OutlineStep {
     OutlineStep {
         address: "stack.web".parse().unwrap(),

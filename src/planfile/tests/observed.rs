@@ -17,8 +17,10 @@ fn probe() -> Probe {
         hostname: Some("demo".into()),
         clock: Some(1),
         cloud_init: serde_json::json!({"status": "done", "last_update": "now"}),
+        owner: Some("o".into()),
         converged: Some("c".into()),
         converge_failed: Some("f".into()),
+        expires: Some(7),
         base: Base::default(),
         host_key: Some("ssh-ed25519 AAAA".into()),
         files: [(
@@ -31,6 +33,7 @@ fn probe() -> Probe {
             },
         )]
         .into(),
+        releases: [("web".to_owned(), "r".to_owned())].into(),
         containers: vec![Container {
             name: "web-1".into(),
             project: "web".into(),
@@ -42,6 +45,7 @@ fn probe() -> Probe {
             tags: vec!["web:1".into()],
         }],
         networks: vec!["bridge".into()],
+        own_networks: [("demo".to_owned(), "n".to_owned())].into(),
         volumes: vec!["data".into()],
         listeners: vec![Listener {
             proto: "tcp".into(),
@@ -56,10 +60,6 @@ fn probe() -> Probe {
         }],
         memory: Memory::default(),
         uptime_seconds: Some(1),
-        owner: Some("07".into()),
-        expires: Some(1),
-        releases: [("web".to_owned(), "r".to_owned())].into(),
-        own_networks: [("provision".to_owned(), "2b".to_owned())].into(),
     }
 }
 
@@ -93,23 +93,23 @@ fn every_field_of_a_probe_counts_or_moves_by_itself() {
         hostname: _,
         clock: _,
         cloud_init: _,
+        owner: _,
         converged: _,
         converge_failed: _,
+        expires: _,
         base: _,
         host_key: _,
         files: _,
+        releases: _,
         containers: _,
         images: _,
         networks: _,
+        own_networks: _,
         volumes: _,
         listeners: _,
         disk: _,
         memory: _,
         uptime_seconds: _,
-        owner: _,
-        expires: _,
-        releases: _,
-        own_networks: _,
     } = probe();
 
     assert!(!counts(|p| p.probe = 2));
@@ -122,11 +122,10 @@ fn every_field_of_a_probe_counts_or_moves_by_itself() {
     assert!(!counts(|p| p.cloud_init["last_update"] = "later".into()));
     assert!(counts(|p| p.converged = None));
     assert!(counts(|p| p.converge_failed = None));
-    assert!(counts(|p| p.base.firewall_live = true));
-    assert!(counts(|p| p.base.docker = true));
-    assert!(counts(|p| p.base.sshd = Some("x".into())));
-    assert!(counts(|p| p.base.daemon_json = Some("x".into())));
-    assert!(counts(|p| p.base.firewall_script = Some("x".into())));
+    assert!(counts(|p| p.owner = None));
+    assert!(counts(|p| p.expires = Some(8)));
+    assert!(!counts(|p| p.releases.clear()));
+    assert!(counts(|p| p.own_networks.clear()));
     assert!(counts(|p| p.host_key = None));
     assert!(counts(|p| p.files.clear()));
     assert!(counts(|p| p.images[0].id = "sha256:2".into()));
@@ -139,10 +138,49 @@ fn every_field_of_a_probe_counts_or_moves_by_itself() {
     assert!(!counts(|p| p.memory.available_bytes = 1));
     assert!(!counts(|p| p.memory.total_bytes = 1));
     assert!(!counts(|p| p.uptime_seconds = Some(2)));
-    assert!(counts(|p| p.owner = None));
-    assert!(counts(|p| p.expires = Some(2)));
-    assert!(!counts(|p| p.releases.clear()));
-    assert!(counts(|p| p.own_networks.clear()));
+}
+
+#[test]
+fn every_field_of_the_base_and_of_a_file_counts_or_moves_by_itself() {
+    let Base {
+        sshd: _,
+        daemon_json: _,
+        firewall_script: _,
+        firewall_live: _,
+        docker: _,
+        firewall_rules: _,
+        foreign_rules: _,
+        sshd_settings: _,
+        files: _,
+    } = Base::default();
+    assert!(counts(|p| p.base.sshd = Some("x".into())));
+    assert!(counts(|p| p.base.daemon_json = Some("x".into())));
+    assert!(counts(|p| p.base.firewall_script = Some("x".into())));
+    assert!(counts(|p| p.base.firewall_live = true));
+    assert!(counts(|p| p.base.docker = true));
+    assert!(counts(|p| p.base.firewall_rules = Some("x".into())));
+    assert!(!counts(|p| p.base.foreign_rules = Some("x".into())));
+    assert!(counts(|p| p.base.sshd_settings = Some("x".into())));
+    assert!(counts(|p| {
+        p.base.files.insert("/etc/x".into(), HostFile::default());
+    }));
+
+    let HostFile {
+        sha256: _,
+        mode: _,
+        owner: _,
+        placed: _,
+        placed_mode: _,
+        modified: _,
+    } = HostFile::default();
+    // Of a stack that is not written, its content may be a secret.
+    let of = |change: fn(&mut HostFile)| counts(|p| p.files.values_mut().for_each(change));
+    assert!(!of(|f| f.sha256 = "bb".into()));
+    assert!(of(|f| f.mode = "0600".into()));
+    assert!(of(|f| f.owner = "ada:ada".into()));
+    assert!(!of(|f| f.placed = Some("x".into())));
+    assert!(!of(|f| f.placed_mode = Some("x".into())));
+    assert!(!of(|f| f.modified = Some(1)));
 }
 
 #[test]
@@ -180,6 +218,9 @@ fn every_field_of_a_container_counts_or_moves_by_itself() {
     }));
     assert!(!of(|c| c.health = Some("starting".into())));
     assert!(!of(|c| c.started_at = Some("now".into())));
+    assert!(of(|c| c.restart = "no".into()), "it can be changed while it runs");
+    assert!(!of(|c| c.config = "x".into()));
+    assert!(!of(|c| c.ports = vec!["80".into()]));
     assert!(!of(|c| c.restart_count = 3));
     assert!(!of(|c| c.exit_code = 3), "of one that runs");
     assert!(counts(|p| {

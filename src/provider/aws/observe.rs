@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_ec2::types::{Address as Described, Instance, KeyPairInfo, SecurityGroup, Tag, Volume};
-use futures_util::future::{try_join, try_join3, try_join4};
+use futures_util::future::{try_join, try_join4};
 
 use super::instance::{self, Beside};
 use super::tags::{self, Tags};

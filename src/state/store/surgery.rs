@@ -5,7 +5,7 @@ use super::super::lock;
 use super::super::model::State;
 use super::super::storage::{Expect, Place};
 use super::archive;
-use super::{STATE_FILE, Store, StoreError, Version, encode};
+use super::{BACKUPS, STATE_FILE, Store, StoreError, Version, encode};
 
 /// Documents that belong to this computer, and to no copy.
 const OF_THIS_COMPUTER: [&str; 2] = ["backend.json", lock::FILE];
@@ -26,6 +26,19 @@ impl Store {
     /// When they cannot be read.
     pub fn pull(&self) -> Result<Option<Vec<u8>>, StoreError> {
         self.get(STATE_FILE)
+    }
+
+    /// Keeps the state as it is among the backups, before somebody works on it by hand, and tells where. `None` when there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read, or the copy not be written.
+    pub fn back_up_first(&self) -> Result<Option<Place>, StoreError> {
+        let Some((bytes, _)) = self.read(STATE_FILE)? else {
+            return Ok(None);
+        };
+        let serial = self.decode(&bytes)?.serial;
+        self.back_up(serial, &bytes)?;
+        Ok(Some(self.storage.place(&format!("{BACKUPS}/state-{serial}.json"))))
     }
 
     /// Reads bytes as a state of this environment, without writing anything. `from` is where they come from, for messages.

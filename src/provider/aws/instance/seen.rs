@@ -95,15 +95,16 @@ pub async fn credits(aws: &Aws, id: &str) -> Result<Option<String>, ProviderErro
     Ok(first.and_then(|credits| credits.cpu_credits().map(str::to_owned)))
 }
 
-/// What becomes of the machine when it turns itself off; asked only where it has an end. A spot machine goes, and so no choice
+/// What becomes of the machine when it turns itself off; asked only where it has an end, and by commands that have a call to
+/// spare: an apply sees to it. A spot machine goes, and so no choice
 /// is told of it.
 ///
 /// # Errors
 /// When the region cannot be asked.
 pub async fn poweroff_of(aws: &Aws, owner: &Owner, machine: &Described) -> Result<Option<String>, ProviderError> {
     match owner.expires {
-        Some(_) => poweroff(aws, machine).await,
-        None => Ok(None),
+        Some(_) if !aws.lean => poweroff(aws, machine).await,
+        _ => Ok(None),
     }
 }
 
