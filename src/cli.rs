@@ -173,9 +173,12 @@ pub struct Plan {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub environment: Name,
-    /// Exit with 2 when there is something to do.
+    /// Exit with 2 when there is something to do, or with --refresh-only when something changed outside.
     #[arg(long)]
     pub detailed_exitcode: bool,
+    /// Show only what changed outside since the last apply.
+    #[arg(long, conflicts_with_all = ["out", "destroy", "target", "replace", "allow_data_loss", "format"])]
+    pub refresh_only: bool,
     /// Save the plan, for `apply FILE`.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -259,6 +262,9 @@ pub struct Apply {
     /// Allow replacing a machine whose data lives on its root disk.
     #[arg(long)]
     pub allow_data_loss: bool,
+    /// Take what changed outside into the state, and change nothing else.
+    #[arg(long, conflicts_with_all = ["target", "replace", "allow_data_loss"])]
+    pub refresh_only: bool,
     /// One JSON object a line on standard output, in place of progress for people; the last one is the summary.
     #[arg(long)]
     pub json: bool,

@@ -15,6 +15,8 @@
 mod aws;
 #[path = "e2e/cloud.rs"]
 mod cloud;
+#[path = "e2e/drift.rs"]
+mod drift;
 #[path = "e2e/lab.rs"]
 mod lab;
 #[path = "e2e/story.rs"]

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 use super::{ActError, Outcome, RealWorld};
 use crate::names::Digest;
 use crate::note::{Note, Say};
-use crate::plan::base_digests;
+use crate::plan::seen_of_base;
 use crate::remote::{RemoteCommand, Script, Session, Stdin};
 use crate::render::cloud_init::CONVERGE_PATH;
 use crate::state::PublicKey;
@@ -125,12 +125,8 @@ impl RealWorld<'_> {
 /// What the script wrote, so that a later plan sees when somebody else writes it.
 async fn base_facts(session: &Session, say: Say<'_>) -> Result<Outcome, ActError> {
     let probe = crate::observe::probe(session, say).await?;
-    let facts = base_digests(&probe.base)
-        .into_iter()
-        .filter_map(|(name, digest)| Some((name.to_owned(), digest.clone()?)))
-        .collect();
     Ok(Outcome {
-        facts,
+        facts: seen_of_base(&probe),
         ..Outcome::default()
     })
 }

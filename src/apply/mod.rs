@@ -26,7 +26,8 @@ pub use world::{Reach, RealWorld, Removal};
 
 use crate::names::Address;
 use crate::note::Note;
-use crate::plan::{Action, Change, Plan, Step};
+use crate::plan::{Action, Change, Plan, Step, remember};
+use crate::remote::probe::Probe;
 use crate::state::State;
 use event::{Event, StepTitle};
 
@@ -50,6 +51,12 @@ pub trait World {
         ledger: &mut Ledger<'_>,
         say: crate::note::Say<'_>,
     ) -> impl Future<Output = Result<Outcome, ActError>> + Send;
+
+    /// Looks at the host after the last step, so that a later plan knows what it was like. None where there is none.
+    fn look(&mut self, say: crate::note::Say<'_>) -> impl Future<Output = Result<Option<Probe>, ActError>> + Send {
+        let _ = say;
+        async { Ok(None) }
+    }
 }
 
 /// Takes every step of `plan`. `stop` tells when somebody wants an end: the step at work is then abandoned where it is, which
@@ -90,12 +97,52 @@ pub async fn apply(
         }
         done += 1;
     }
+    if result.is_ok() {
+        result = look_back(plan, state, keep, world, events, stop).await;
+    }
     events(Event::Finished {
         done,
         left: plan.steps.len() - done,
         millis: millis(begun),
     });
     result
+}
+
+/// Records what the deploys of this run have made of the host. A host that cannot be looked at keeps nobody from the end: what is
+/// not known is no drift.
+async fn look_back(
+    plan: &Plan,
+    state: &mut State,
+    keep: &mut dyn Keep,
+    world: &mut impl World,
+    events: &(dyn Fn(Event) + Send + Sync),
+    stop: &Stopping,
+) -> Result<(), ApplyError> {
+    let deploys = |step: &Step| matches!(step.action, Action::Deploy(_));
+    let Some(last) = plan.steps.iter().rfind(|step| deploys(step)) else {
+        return Ok(());
+    };
+    let say = |note: Note| events(event(&last.address, note));
+    let mut stopping = stop.clone();
+    let looked = tokio::select! {
+        biased;
+        looked = world.look(&say) => looked,
+        // All steps are taken: what the host looks like, a later apply records.
+        _ = stop::at_once(&mut stopping) => Ok(None),
+    };
+    match looked {
+        Ok(Some(probe)) => {
+            if remember(state, &probe) {
+                keep.keep(state)?;
+            }
+        }
+        Ok(None) => {}
+        Err(error) => events(Event::Warning {
+            address: None,
+            message: format!("what the host looks like now could not be recorded: {error}"),
+        }),
+    }
+    Ok(())
 }
 
 /// One step, with its beginning and its end told.

@@ -37,6 +37,12 @@ impl RealWorld<'_> {
         for (reference, image) in &release.archives {
             load_image(session, reference, image, say).await?;
         }
+        for (reference, id) in &release.retag {
+            name_image(session, reference, id, say).await?;
+        }
+        for name in &release.aside {
+            set_aside(session, &stack.name, name, say).await?;
+        }
         let before = present_release(session, &stack.name, say).await?;
         receive(session, &stack.name, &archive, say).await?;
         if !release.edge {
@@ -179,11 +185,34 @@ async fn load_image(session: &Session, reference: &str, image: &ArchiveRef, say:
     if output.success() && String::from_utf8_lossy(&output.stdout).trim() == image.image_id {
         return Ok(());
     }
+    // Somebody may have given its name to another one.
+    let tag = RemoteCommand::new("docker", ["tag", &image.image_id, reference]);
+    if session.run(&tag, say).await?.success() {
+        return Ok(());
+    }
     let load = RemoteCommand::new("docker", ["load", "--quiet"])
         .reading(Stdin::Packed(image.path.clone()))
         .named(format!("send image {reference}"))
         .within(LOAD);
     session.run_ok(&load, say).await?;
+    Ok(())
+}
+
+/// Gives an image that is on the host its name back.
+async fn name_image(session: &Session, reference: &str, id: &str, say: Say<'_>) -> Result<(), ActError> {
+    let tag = RemoteCommand::new("docker", ["tag", id, reference]);
+    session.run_ok(&tag, say).await?;
+    Ok(())
+}
+
+/// Stops a container of somebody else and gives its name free. It stays, since it may hold something.
+async fn set_aside(session: &Session, stack: &StackName, name: &str, say: Say<'_>) -> Result<(), ActError> {
+    let command = RemoteCommand::script(Script::SET_ASIDE, [stack.as_str(), name]);
+    let output = session.run_ok(&command, say).await?;
+    let told = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    if !told.is_empty() {
+        say(Note::Warning(told));
+    }
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use crate::names::Endpoint;
 use crate::note::Say;
 use crate::plan::{Action, Step};
 use crate::provider::{Caller, Owner, Provider};
+use crate::remote::probe::Probe;
 use crate::remote::{ConnectPolicy, Session, Target};
 use crate::render::Bindings;
 use crate::state::{Bundle, BundleStore, Identity, KnownHosts};
@@ -83,6 +84,11 @@ impl World for RealWorld<'_> {
             Action::RemoveStack { stack, volumes } => self.remove_stack(stack, *volumes, say).await,
             Action::KeepPart | Action::Forget | Action::GoesWithMachine => Ok(Outcome::default()),
         }
+    }
+
+    async fn look(&mut self, say: Say<'_>) -> Result<Option<Probe>, ActError> {
+        let session = self.session(say).await?;
+        Ok(Some(crate::observe::probe(session, say).await?))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use ipnet::IpNet;
+use jiff::Timestamp;
 
 use super::caller::{admitted, caller};
 use super::clouds::provider;
@@ -16,7 +17,7 @@ use super::terminal::confirm;
 use super::{Failure, costs, destroy, output};
 use crate::apply::{Keep as _, RealWorld, apply};
 use crate::cli;
-use crate::plan::plan_with;
+use crate::plan::{plan_with, settle};
 
 /// Applies, and tells how it ended.
 pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Apply) -> Result<(), Failure> {
@@ -79,14 +80,22 @@ async fn way(
                 }
                 costs::tell_of(&mut plan, &provider).await; //                                reads the price list
             }
-            if !(again && plan.is_empty()) {
+            if !(again && plan.is_empty() && plan.drift.is_empty()) {
                 shown.plan(&plan);
             }
             if !plan.refusals.is_empty() {
                 return Err(Failure::Refused);
             }
+            let mut keep = Keeper {
+                store: project.store.clone(),
+                lock: &lock,
+            };
             if plan.is_empty() {
                 hang_up(session).await;
+                if settle(&plan, &mut state, &observed, Timestamp::now()) {
+                    keep.keep(&mut state)
+                        .map_err(|why| Failure::from(crate::apply::ApplyError::Keep(why)))?;
+                }
                 break;
             }
             if !consent {
@@ -96,10 +105,7 @@ async fn way(
             again = true;
             shown.keep(&project.store); //                                                    writes the history
 
-            let mut keep = Keeper {
-                store: project.store.clone(),
-                lock: &lock,
-            };
+            settle(&plan, &mut state, &observed, Timestamp::now()); //                    pure: what no step changes back
             keep.keep(&mut state)
                 .map_err(|why| Failure::from(crate::apply::ApplyError::Keep(why)))?;
             let identity = keyring.save()?; //                                                writes the bundle

@@ -1,18 +1,68 @@
 //! Which provider: what the environment's file names, or what the state knows when the file is gone.
 
+use std::collections::BTreeMap;
+
 use super::Failure;
 use super::terminal::tell;
 use crate::environment::model::{DnsProvider, Environment, Machine};
 use crate::names::Address;
-use crate::provider::{Machines, Names, Provider, local};
-use crate::state::State;
+use crate::provider::{Machines, Names, Part, Provider, local};
+use crate::state::{State, Status};
 
-/// Where a machine is made.
+/// Where machines are made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Place {
-    provider: &'static str,
-    region: Option<String>,
-    profile: Option<String>,
+enum Place {
+    /// On this computer.
+    Local,
+    /// In a region of AWS; in that of the configuration without.
+    Aws {
+        region: Option<String>,
+        profile: Option<String>,
+    },
+}
+
+impl Place {
+    fn written(machine: &Machine) -> Self {
+        match machine {
+            Machine::Local(_) => Self::Local,
+            Machine::Aws(aws) => Self::Aws {
+                region: aws.region.as_ref().map(|region| region.get().clone()),
+                profile: aws.profile.as_ref().map(|profile| profile.get().clone()),
+            },
+        }
+    }
+
+    /// Where the state's machine was made; none when nothing was.
+    fn known(state: &State) -> Result<Option<Self>, Failure> {
+        let Some(provider) = known(state, "provider") else {
+            return Ok(None);
+        };
+        match Self::named(&provider, known(state, "region"), known(state, "profile")) {
+            Some(place) => Ok(Some(place)),
+            None => Err(Failure::input(
+                format!(
+                    "the state of `{}` is of the provider `{provider}`, which this build does not know",
+                    state.environment
+                ),
+                "use the build that wrote it, or a newer one; `provision --version` says which this is",
+            )),
+        }
+    }
+
+    fn named(provider: &str, region: Option<String>, profile: Option<String>) -> Option<Self> {
+        match provider {
+            "local" => Some(Self::Local),
+            "aws" => Some(Self::Aws { region, profile }),
+            _ => None,
+        }
+    }
+
+    fn provider(&self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Aws { .. } => "aws",
+        }
+    }
 }
 
 /// The provider of an environment that was read.
@@ -20,18 +70,7 @@ struct Place {
 /// # Errors
 /// When it is another one than that of the state, or it cannot be reached.
 pub async fn provider(environment: &Environment, state: &State) -> Result<Provider, Failure> {
-    let mut place = match environment.machine.get() {
-        Machine::Local(_) => Place {
-            provider: "local",
-            region: None,
-            profile: None,
-        },
-        Machine::Aws(aws) => Place {
-            provider: "aws",
-            region: aws.region.as_ref().map(|region| region.get().clone()),
-            profile: aws.profile.as_ref().map(|profile| profile.get().clone()),
-        },
-    };
+    let mut place = Place::written(environment.machine.get());
     let moved = |what: &str, old: &str, new: &str| {
         Failure::input(
             format!("`{}` lives at {what} {old}, and its file says {new}", state.environment),
@@ -41,12 +80,14 @@ pub async fn provider(environment: &Environment, state: &State) -> Result<Provid
             ),
         )
     };
-    if let Some(old) = known(state, "provider").filter(|old| *old != place.provider) {
-        return Err(moved("the provider", &old, place.provider));
-    }
-    match (known(state, "region"), &place.region) {
-        (Some(old), Some(new)) if old != *new => return Err(moved("the region", &old, new)),
-        (old, None) => place.region = old,
+    match (Place::known(state)?, &mut place) {
+        (Some(Place::Aws { region: Some(old), .. }), Place::Aws { region, .. }) => match region {
+            Some(new) if old != *new => return Err(moved("the region", &old, new)),
+            _ => *region = Some(old),
+        },
+        (Some(old), new) if old.provider() != new.provider() => {
+            return Err(moved("the provider", old.provider(), new.provider()));
+        }
         _ => {}
     }
     let written = environment.dns.as_ref().map(|dns| {
@@ -55,7 +96,7 @@ pub async fn provider(environment: &Environment, state: &State) -> Result<Provid
     });
     // What the file names no more has to be taken back all the same.
     let names = written.or_else(|| has_names(state).then_some(None));
-    connect(&place, names).await
+    connect(&place, names, settled(state)).await
 }
 
 /// What the state knows of the provider: told when something was made; states of the first builds have it as attributes only.
@@ -63,6 +104,23 @@ fn known(state: &State, name: &str) -> Option<String> {
     let machine = || Some(&state.record(&Address::MachineInstance)?.attributes);
     let found = state.provider().or_else(machine)?;
     found.get(name).cloned()
+}
+
+/// What the state says is there, as it says.
+fn settled(state: &State) -> BTreeMap<Address, Part> {
+    let present = state
+        .resources
+        .iter()
+        .filter(|(_, record)| record.status == Status::Present);
+    let parts = present.filter_map(|(address, record)| {
+        let part = Part {
+            id: record.id.clone()?,
+            attributes: record.attributes.clone(),
+            facts: record.facts.clone(),
+        };
+        Some((address.clone(), part))
+    });
+    parts.collect()
 }
 
 /// The provider that made what the state knows, for the way back: it must be found when the file is gone.
@@ -73,19 +131,12 @@ pub async fn provider_of(environment: Option<&Environment>, state: &State) -> Re
     if let Some(environment) = environment {
         return provider(environment, state).await;
     }
-    let place = Place {
-        provider: match known(state, "provider").as_deref() {
-            Some("aws") => "aws",
-            _ => "local",
-        },
-        region: known(state, "region"),
-        profile: known(state, "profile"),
-    };
+    let place = Place::known(state)?.unwrap_or(Place::Local);
     let has_names = has_names(state);
     if has_names {
         tell("note: the environment's file is gone; its names are looked for in all zones");
     }
-    connect(&place, has_names.then_some(None)).await
+    connect(&place, has_names.then_some(None), settled(state)).await
 }
 
 fn has_names(state: &State) -> bool {
@@ -95,52 +146,87 @@ fn has_names(state: &State) -> bool {
 /// A provider by its name, for what belongs to no one environment; with the names that the same account serves.
 ///
 /// # Errors
-/// When it cannot be reached.
+/// When there is none of this name, or it cannot be reached.
 pub async fn provider_at(name: &str, region: Option<String>, profile: Option<String>) -> Result<Provider, Failure> {
-    let provider = match name {
-        "aws" => "aws",
-        _ => "local",
+    let Some(place) = Place::named(name, region, profile) else {
+        return Err(Failure::input(
+            format!("there is no provider `{name}`"),
+            "there are `local` and `aws`",
+        ));
     };
-    let place = Place {
-        provider,
-        region,
-        profile,
-    };
-    connect(&place, (place.provider == "aws").then_some(None)).await
+    let names = matches!(place, Place::Aws { .. }).then_some(None);
+    connect(&place, names, BTreeMap::new()).await
 }
 
 #[cfg(feature = "aws")]
-async fn connect(place: &Place, names: Option<Option<String>>) -> Result<Provider, Failure> {
+async fn connect(
+    place: &Place,
+    names: Option<Option<String>>,
+    settled: BTreeMap<Address, Part>,
+) -> Result<Provider, Failure> {
     use crate::provider::{aws, route53};
-    let machine = match place.provider {
-        "aws" => Machines::Aws(
-            aws::Aws::connect(&aws::Access {
-                region: place.region.clone(),
-                profile: place.profile.clone(),
-            })
-            .await?,
-        ),
-        _ => Machines::Local(local::Local::new(local::Dirs::of_user()?)),
+    let (machine, profile) = match place {
+        Place::Local => (Machines::Local(local::Local::new(local::Dirs::of_user()?)), None),
+        Place::Aws { region, profile } => {
+            let access = aws::Access {
+                region: region.clone(),
+                profile: profile.clone(),
+            };
+            let aws = aws::Aws::connect(&access).await?.knowing(settled);
+            (Machines::Aws(aws), profile.as_deref())
+        }
     };
     let names = match names {
         None => None,
         Some(zone) => Some(Names::Route53(
-            route53::Route53::connect(place.profile.as_deref(), zone.as_deref()).await?,
+            route53::Route53::connect(profile, zone.as_deref()).await?,
         )),
     };
     Ok(Provider::new(machine, names))
 }
 
 #[cfg(not(feature = "aws"))]
-async fn connect(place: &Place, names: Option<Option<String>>) -> Result<Provider, Failure> {
-    if place.provider == "aws" || names.is_some() {
-        return Err(Failure::input(
+async fn connect(
+    place: &Place,
+    names: Option<Option<String>>,
+    _settled: BTreeMap<Address, Part>,
+) -> Result<Provider, Failure> {
+    match (place, names) {
+        (Place::Local, None) => Ok(Provider::new(
+            Machines::Local(local::Local::new(local::Dirs::of_user()?)),
+            None::<Names>,
+        )),
+        _ => Err(Failure::input(
             "this build has no AWS in it",
             "build it with its default features: cargo build --release",
-        ));
+        )),
     }
-    Ok(Provider::new(
-        Machines::Local(local::Local::new(local::Dirs::of_user()?)),
-        None::<Names>,
-    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::Lineage;
+
+    #[test]
+    fn a_state_of_a_provider_that_nobody_knows_is_not_taken_for_a_local_one() {
+        let mut state = State::new("shop".parse().unwrap(), Lineage::from_bytes([1; 16]));
+        assert_eq!(Place::known(&state).unwrap_or(Some(Place::Local)), None);
+        let mut made_at = |provider: &str| {
+            let facts = ["provider", "region"].map(|name| (name.to_owned(), provider.to_owned()));
+            let (address, id) = (Address::MachineInstance, Some("i-1".to_owned()));
+            state.present(&address, id, BTreeMap::new(), facts.into(), jiff::Timestamp::UNIX_EPOCH);
+            Place::known(&state)
+        };
+        assert_eq!(made_at("local").unwrap_or(None), Some(Place::Local));
+        let region = Some("aws".to_owned());
+        assert_eq!(
+            made_at("aws").unwrap_or(None),
+            Some(Place::Aws { region, profile: None })
+        );
+        let Err(Failure::Input { what, .. }) = made_at("hetzner") else {
+            panic!("taken for another one");
+        };
+        assert!(what.contains("`hetzner`"), "{what}");
+    }
 }

@@ -17,6 +17,7 @@ mod locked;
 mod output;
 mod plan;
 mod project;
+mod refresh;
 mod saved;
 mod show;
 mod shown;
@@ -55,8 +56,10 @@ async fn command(cli: Cli) -> Result<(), Failure> {
         Command::Init(args) => init::run(directory, args),
         Command::Validate(args) => files::validate(directory, args),
         Command::Render(args) => files::render(directory, args),
+        Command::Plan(args) if args.refresh_only => Box::pin(refresh::show(directory, operator, args)).await,
         Command::Plan(args) => Box::pin(plan::run(directory, operator, args)).await,
         Command::Show(args) => show::run(args),
+        Command::Apply(args) if args.refresh_only => Box::pin(refresh::take(directory, operator, args)).await,
         Command::Apply(args) => Box::pin(apply::run(directory, operator, args)).await,
         Command::Status(args) => Box::pin(status::run(directory, operator, args)).await,
         Command::Output(args) => output::run(directory, args),

@@ -114,6 +114,11 @@ impl Shown {
         told::lines(plan).into_iter().for_each(|line| self.tell(line));
     }
 
+    /// What changed outside was found. What people are told is up to the command.
+    pub fn drift(&self, plan: &Plan) {
+        told::drift(plan).into_iter().for_each(|line| self.tell(line));
+    }
+
     /// Shows one event.
     pub fn event(&self, event: &Event) {
         self.with(|state| {

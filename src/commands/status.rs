@@ -161,7 +161,7 @@ fn services(probe: &Probe) -> Vec<Service> {
     let mut services: Vec<Service> = probe
         .containers
         .iter()
-        .filter(|container| !container.oneoff)
+        .filter(|container| !container.oneoff && !container.project.is_empty())
         .map(|container| Service {
             stack: container.project.clone(),
             service: container.service.clone(),

@@ -13,15 +13,26 @@ pub fn kind(change: &plan::Change) -> Change {
     }
 }
 
-/// Its steps, notes and refusals, in this order.
+/// What changed outside, its steps, notes and refusals, in this order.
 pub fn lines(plan: &Plan) -> Vec<Told> {
-    let mut lines: Vec<Told> = plan.steps.iter().map(planned).collect();
+    let mut lines = drift(plan);
+    lines.extend(plan.steps.iter().map(planned));
     let notes = plan.notes.iter().cloned().chain(plan.look_again.map(str::to_owned));
     lines.extend(notes.map(|message| Told::Note { message }));
     lines.extend(plan.refusals.iter().map(|reason| Told::Refused {
         reason: reason.to_string(),
     }));
     lines
+}
+
+/// What changed outside.
+pub fn drift(plan: &Plan) -> Vec<Told> {
+    let told = |drift: &plan::Drift| Told::Drift {
+        address: drift.address.clone(),
+        differences: drift.differences.iter().map(difference).collect(),
+        repaired: drift.repaired,
+    };
+    plan.drift.iter().map(told).collect()
 }
 
 fn planned(step: &plan::Step) -> Told {

@@ -69,6 +69,7 @@ pub fn plan_destroy(state: &State, protect: bool, keep_volume: bool) -> Plan {
         environment: state.environment.clone(),
         lineage: state.lineage.clone(),
         serial: state.serial,
+        drift: Vec::new(),
         steps,
         notes: Vec::new(),
         refusals,

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use console::Style;
 use similar::{ChangeTag, TextDiff};
 
-use super::{Change, Difference, Origin, Outline, OutlineStep, Plan};
+use super::{Change, Difference, Drift, Origin, Outline, OutlineStep, Plan};
 
 /// Colours, or none of them.
 struct Paint {
@@ -35,7 +35,56 @@ impl Paint {
     }
 }
 
-/// Renders a plan for a terminal or a log: a line or block a step, then a summary of one line.
+/// Renders what changed outside, and nothing else of a plan: a block an address, then a summary of one line.
+pub fn render_drift(plan: &Plan, color: bool) -> String {
+    let paint = Paint::new(color);
+    let mut out = String::new();
+    let _ = write_drift(&mut out, &plan.drift, &paint);
+    if let Some(reason) = plan.look_again {
+        let _ = writeln!(out, "note: {reason}");
+    }
+    let summary = match plan.drift.len() {
+        0 => format!("{}: nothing changed outside since the last apply.", plan.environment),
+        count => format!(
+            "{}: {count} changed outside; accepting it writes the state and nothing else.",
+            plan.environment
+        ),
+    };
+    let _ = writeln!(out, "{}", paint.bold.apply_to(summary));
+    out
+}
+
+fn write_drift(out: &mut String, drift: &[Drift], paint: &Paint) -> std::fmt::Result {
+    if drift.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "{}",
+        paint
+            .bold
+            .apply_to("Changed outside of provision since the last apply:")
+    )?;
+    for drift in drift {
+        let Drift {
+            address,
+            differences,
+            repaired: _,
+        } = drift;
+        writeln!(out, "{} {}", paint.change.apply_to("!"), paint.bold.apply_to(address))?;
+        for difference in differences {
+            // All of it is drift: that need not stand at every line.
+            let difference = Difference {
+                origin: Origin::Files,
+                ..difference.clone()
+            };
+            write_difference(out, &difference, paint)?;
+        }
+    }
+    writeln!(out)
+}
+
+/// Renders a plan for a terminal or a log: what changed outside, a line or block a step, then a summary of one line.
 pub fn render_plan(plan: &Plan, color: bool) -> String {
     render_outline(&Outline::from(plan), color)
 }
@@ -44,6 +93,10 @@ pub fn render_plan(plan: &Plan, color: bool) -> String {
 pub fn render_outline(plan: &Outline, color: bool) -> String {
     let paint = Paint::new(color);
     let mut out = String::new();
+    let _ = write_drift(&mut out, &plan.drift, &paint);
+    if !plan.drift.is_empty() && !plan.steps.is_empty() {
+        let _ = writeln!(out, "{}", paint.bold.apply_to("What will be done:"));
+    }
     for step in &plan.steps {
         let _ = write_step(&mut out, step, &paint);
     }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::drift::is_to_converge;
 use super::machine::Host;
 use super::{Action, Change, Difference, Origin, Plan, Step};
 use crate::desired::Desired;
 use crate::names::Address;
 use crate::observe::Observed;
-use crate::remote::probe::Base;
 use crate::state::{Record, State, Status};
 
 /// The attribute that records for which size of the data volume the script ran: it grows the file system on it.
@@ -92,20 +92,29 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, host: Host, p
             subject: "mount of the data volume".into(),
             old: Some("lost with the volume".into()),
             new: Some("mounted".into()),
-            origin: Origin::Outside,
+            // A volume that was accepted as gone is made because the files ask for one.
+            origin: match state.record(&Address::MachineVolume) {
+                Some(_) => Origin::Outside,
+                None => Origin::Files,
+            },
         });
     }
     if let Some(probe) = observed.host.probe() {
-        let mut drift = |subject: &str, old: &str, new: &str| {
+        let now = super::seen::base(probe);
+        let mut drift = |fact: &str, subject: &str, old: &str, new: &str| {
+            // What was accepted is no drift any more.
+            let known = record.facts.contains_key("docker");
+            let accepted = known && record.facts.get(fact) == now.get(fact);
             differences.push(Difference {
                 subject: subject.into(),
                 old: Some(old.into()),
                 new: Some(new.into()),
-                origin: Origin::Outside,
+                origin: if accepted { Origin::Files } else { Origin::Outside },
             });
         };
         if recorded == Some(digest.as_str()) && probe.converged.as_deref() != Some(digest.as_str()) {
             drift(
+                "converged",
                 "converged",
                 probe
                     .converged
@@ -115,18 +124,25 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, host: Host, p
             );
         }
         if !probe.base.docker {
-            drift("docker", "does not answer", "running");
+            drift("docker", "docker", "does not answer", "running");
         }
         if !probe.base.firewall_live {
-            drift("firewall", "not loaded", "loaded");
+            drift("firewall", "firewall", "not loaded", "loaded");
         }
-        for (name, seen) in base_digests(&probe.base) {
-            if record.facts.get(name).is_some_and(|known| Some(known) != seen.as_ref()) {
-                drift(name, "edited or removed on the host", "as converged");
+        for (name, known) in &record.facts {
+            let told_already = ["converged", "docker", "firewall", "networks"].contains(&name.as_str())
+                || name == "firewall rules" && !probe.base.firewall_live;
+            if told_already || !is_to_converge(name, known, now.get(name)) {
+                continue;
             }
+            let how = match name.as_str() {
+                "firewall rules" | "sshd settings" => "changed on the host",
+                _ => "edited or removed on the host",
+            };
+            drift(name, name, how, "as converged");
         }
         if probe.base.docker && !probe.networks.contains(&desired.network) {
-            drift("network", "missing", &desired.network);
+            drift("networks", "network", "missing", &desired.network);
         }
     }
     if !differences.is_empty() {
@@ -151,20 +167,4 @@ pub(super) fn attaches_volume(step: &Step) -> bool {
                 .all(|difference| in_place.contains(&difference.subject.as_str())),
             Change::Replace { .. } | Change::Delete { .. } => false,
         }
-}
-
-/// The files that the script writes, by the names under which their digests are recorded after it ran.
-pub fn base_digests(base: &Base) -> [(&'static str, &Option<String>); 3] {
-    let Base {
-        sshd,
-        daemon_json,
-        firewall_script,
-        firewall_live: _,
-        docker: _,
-    } = base;
-    [
-        ("sshd", sshd),
-        ("daemon.json", daemon_json),
-        ("firewall script", firewall_script),
-    ]
 }

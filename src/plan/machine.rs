@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::drift::POWER;
 use super::{Action, Change, Difference, Options, Origin, Plan, Refusal, Step};
 use crate::desired::Desired;
 use crate::names::Address;
@@ -49,7 +50,10 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, options: &Opt
         wanted.contains_key(&Address::MachineVolume) && observed.parts.contains_key(&Address::MachineVolume);
     let host = instance(desired, state, observed, options, keeps_volume, plan);
     let fixed = wanted.contains_key(&Address::MachineAddress);
-    let moves = host == Host::Stays && fixed != observed.parts.contains_key(&Address::MachineAddress);
+    let has_fixed = observed.parts.contains_key(&Address::MachineAddress);
+    // One that somebody took away and that is not asked for any more: the record of it goes, and the machine is found elsewhere.
+    let had_fixed = state.record(&Address::MachineAddress).is_some();
+    let moves = host == Host::Stays && (fixed != has_fixed || had_fixed && !has_fixed);
     let needed: BTreeSet<Address> = wanted.keys().cloned().collect();
     for (address, attributes) in wanted {
         let attributes = match address {
@@ -83,7 +87,7 @@ struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    fn plan(&self, address: &Address, wanted: Attributes, host: Host, plan: &mut Plan) {
+    fn plan(&self, address: &Address, mut wanted: Attributes, host: Host, plan: &mut Plan) {
         let record = self.state.record(address);
         let settled = record.is_some_and(|record| record.status == Status::Present);
         let mut facts = record.map(|record| record.facts.clone()).unwrap_or_default();
@@ -104,28 +108,33 @@ impl Parts<'_> {
                 Change::Create { shown: shown(&wanted) }
             }
             Some(part) => {
+                let new_machine = matches!(host, Host::New | Host::NewWithOldData);
                 let mut is = part.attributes.clone();
-                if matches!(host, Host::New | Host::NewWithOldData) {
+                if new_machine {
                     // It will hang on nothing once the machine is gone.
                     is.remove(ATTACHED);
                 }
                 let recorded = record.filter(|_| settled).map(|record| &record.attributes);
                 let mut differences = differences(&is, &wanted, recorded);
-                for difference in &mut differences {
+                differences.retain_mut(|difference| {
                     if difference.subject == ATTACHED && part.attributes.contains_key(ATTACHED) {
                         // We take it off ourselves.
                         difference.origin = Origin::Files;
                     }
-                    let course = self.desired.instance.spec.course(
-                        address,
-                        &difference.subject,
-                        difference.old.as_deref(),
-                        difference.new.as_deref(),
-                    );
-                    if let Course::Refuse(reason) = course {
-                        plan.refusals.push(Refusal::of(address, reason));
+                    let Difference { subject, old, new, .. } = difference;
+                    let spec = &self.desired.instance.spec;
+                    match spec.course(address, subject, old.as_deref(), new.as_deref()) {
+                        Course::Stay(reason) => {
+                            wanted.extend(old.take().map(|old| (subject.clone(), old)));
+                            // Worth a word where the machine changes for it, and not at every plan from then on.
+                            plan.notes.extend(new_machine.then_some(reason));
+                            return false;
+                        }
+                        Course::Refuse(reason) => plan.refusals.push(Refusal::of(address, reason)),
+                        Course::InPlace | Course::Restart | Course::Replace(_) => {}
                     }
-                }
+                    true
+                });
                 if !differences.is_empty() {
                     Change::Update { differences }
                 } else if record.is_none() {
@@ -212,6 +221,8 @@ fn instance(
     let settled = record.is_some_and(|record| record.status == Status::Present);
     let mut facts = record.map(|record| record.facts.clone()).unwrap_or_default();
     facts.extend(observed.provider.clone());
+    // Every step on the machine gives it power.
+    let power = facts.remove(POWER);
     // A making that was cut off goes on under its own number.
     let last = facts
         .get(GENERATION)
@@ -275,7 +286,7 @@ fn instance(
             difference.old.as_deref(),
             difference.new.as_deref(),
         ) {
-            Course::InPlace => {}
+            Course::InPlace | Course::Stay(_) => {}
             Course::Restart => restarts = true,
             Course::Replace(reason) => reasons.push(reason),
             Course::Refuse(reason) => plan.refusals.push(Refusal::of(&address, reason)),
@@ -338,7 +349,7 @@ fn instance(
         plan.steps.push(step(Change::Create { shown: shown(&wanted) }, create));
     } else if instance.power == Power::Off {
         plan.steps.push(step(
-            update("power", "off", "on", Origin::Outside),
+            update("power", "off", "on", origin_of_power(power.as_deref())),
             Action::StartInstance,
         ));
     } else if settled && moved(state, instance) {
@@ -366,6 +377,14 @@ fn instance(
     Host::Stays
 }
 
+/// A machine that was accepted without power is given it because the files ask for a machine that runs.
+fn origin_of_power(recorded: Option<&str>) -> Origin {
+    match recorded {
+        Some("off") => Origin::Files,
+        _ => Origin::Outside,
+    }
+}
+
 /// Whether a machine was set up while it had no data volume, with Docker's data on its root disk. One that was just made in
 /// its place and waits for its volume was not.
 fn without_volume(state: &State, record: &Record, instance: &Instance) -> bool {
@@ -377,7 +396,7 @@ fn without_volume(state: &State, record: &Record, instance: &Instance) -> bool {
 }
 
 /// Whether a machine without an address of its own is found elsewhere than the state says.
-fn moved(state: &State, instance: &Instance) -> bool {
+pub fn moved(state: &State, instance: &Instance) -> bool {
     let fixed = state.record(&Address::MachineAddress);
     fixed.is_none_or(|record| record.status == Status::Removing)
         && state

@@ -3,21 +3,24 @@
 
 mod destroy;
 mod display;
+pub mod drift;
 mod host;
 mod machine;
 mod model;
 mod outline;
 mod scope;
+mod seen;
 mod stacks;
 #[cfg(test)]
 mod tests;
 
 pub use destroy::plan_destroy;
-pub use display::{render_outline, render_plan};
-pub use host::base_digests;
+pub use display::{render_drift, render_outline, render_plan};
+pub use drift::{Drift, accept, remember, settle};
 pub use model::{Action, Change, Difference, Origin, Plan, Refusal, Release, Step};
 pub use outline::{Outline, OutlineStep, Summary};
 pub use scope::{Options, Unknown};
+pub use seen::base as seen_of_base;
 pub use stacks::{RELEASE, STACKS, attributes, job_fact, once_fact};
 
 use crate::desired::Desired;
@@ -53,21 +56,32 @@ fn whole(desired: &Desired, state: &State, observed: &Observed, options: &Option
         environment: desired.environment.clone(),
         lineage: state.lineage.clone(),
         serial: state.serial,
+        drift: drift::drift(state, observed),
         steps: Vec::new(),
         notes: Vec::new(),
         refusals: Vec::new(),
         look_again: None,
     };
-    let host = machine::plan(desired, state, observed, options, &mut plan);
+    layers(desired, state, observed, options, &mut plan);
+    for drift in &mut plan.drift {
+        let touched = plan.steps.iter().any(|step| step.address == drift.address);
+        drift.repaired = touched || plan.look_again.is_some();
+    }
+    plan
+}
+
+/// Plans layer by layer, as far as is known what there is.
+fn layers(desired: &Desired, state: &State, observed: &Observed, options: &Options, plan: &mut Plan) {
+    let host = machine::plan(desired, state, observed, options, plan);
     if host == machine::Host::Moves {
-        return plan;
+        return;
     }
     if host == machine::Host::Stays && observed.host == Host::Off {
         // What is on the host is not known while it has no power; after the start it is.
         plan.look_again = Some("the machine has no power; the host is looked at once it runs");
-        return plan;
+        return;
     }
-    host::plan(desired, state, observed, host, &mut plan);
+    host::plan(desired, state, observed, host, plan);
     let settled = |address| {
         state
             .record(&address)
@@ -77,8 +91,7 @@ fn whole(desired: &Desired, state: &State, observed: &Observed, options: &Option
     if host == machine::Host::Stays && silent && settled(Address::HostBase) {
         // Nothing is known of containers and images, which is not to say that there are none.
         plan.look_again = Some("Docker does not answer; the stacks are looked at once it does");
-        return plan;
+        return;
     }
-    stacks::plan(desired, state, observed, options, host, &mut plan);
-    plan
+    stacks::plan(desired, state, observed, options, host, plan);
 }

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::Drift;
 use crate::desired::{ArchiveRef, DesiredStack};
 use crate::names::{Address, EnvironmentName, Lineage, StackName};
 use crate::provider::InstanceSpec;
@@ -19,6 +20,8 @@ pub struct Plan {
     pub lineage: Lineage,
     /// The serial of the state that the plan was made from.
     pub serial: u64,
+    /// What changed outside since it was recorded, whatever the files say.
+    pub drift: Vec<Drift>,
     /// The steps, in the order in which they are taken.
     pub steps: Vec<Step>,
     /// Worth knowing although nothing will be done about it.
@@ -58,6 +61,11 @@ impl Plan {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
+    }
+
+    /// Whether a step touches an address. What changed outside elsewhere is taken into the state as it is.
+    pub fn touches(&self, address: &Address) -> bool {
+        self.steps.iter().any(|step| step.address == *address)
     }
 }
 
@@ -228,6 +236,10 @@ pub struct Release {
     pub after: Vec<String>,
     /// Jobs that have never run to their end.
     pub once: Vec<String>,
+    /// Names of images that lead elsewhere by now, with the image that they led to. That one is still there.
+    pub retag: BTreeMap<String, String>,
+    /// Containers of others that bear the names of ours: stopped and renamed, since they may hold something.
+    pub aside: Vec<String>,
     /// Whether this is the edge, which is reloaded with proof.
     pub edge: bool,
     /// Whether containers are made anew although nothing of them changed.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Change, Plan};
+use super::{Change, Drift, Plan};
 use crate::names::{Address, EnvironmentName};
 
 /// What a person or a program reads of a plan. Holds no secret, because the plan's own texts have marks in their place.
@@ -12,6 +12,9 @@ pub struct Outline {
     pub environment: EnvironmentName,
     /// How many steps there are of each kind.
     pub summary: Summary,
+    /// What changed outside since it was recorded, whatever the files say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<Drift>,
     /// The steps, in the order in which they are taken.
     pub steps: Vec<OutlineStep>,
     /// Worth knowing although nothing will be done about it.
@@ -85,6 +88,10 @@ impl Outline {
     /// The whole plan in one line, as it ends every text of it.
     pub fn headline(&self) -> String {
         match self.is_empty() {
+            true if !self.drift.is_empty() => format!(
+                "{} is as it shall be: nothing to do but to record what changed outside.",
+                self.environment
+            ),
             true => format!("{} is as it shall be: nothing to do.", self.environment),
             false => format!("{}: {}.", self.environment, self.summary),
         }
@@ -97,6 +104,7 @@ impl From<&Plan> for Outline {
             environment,
             lineage: _,
             serial: _,
+            drift,
             steps,
             notes,
             refusals,
@@ -112,6 +120,7 @@ impl From<&Plan> for Outline {
         Self {
             environment: environment.clone(),
             summary: Summary::of(&steps),
+            drift: drift.clone(),
             steps,
             notes: notes.clone(),
             refusals: refusals.iter().map(ToString::to_string).collect(),

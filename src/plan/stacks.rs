@@ -1,18 +1,26 @@
 //! The stacks and the edge, which is a stack whose configuration is reloaded with proof.
 
+mod look;
+
 use std::collections::BTreeMap;
 
+use look::{Look, exposed, impostors};
+
 use super::machine::Host;
+use super::seen::{self, CONFIG};
 use super::{Action, Change, Difference, Options, Origin, Plan, Release, Step};
 use crate::desired::{Body, Desired, DesiredService, DesiredStack, normal_image};
 use crate::names::{Address, Digest, StackName};
 use crate::observe::Observed;
-use crate::remote::probe::{Container, Probe};
+use crate::remote::probe::Probe;
 use crate::render::Bindings;
 use crate::state::{Record, State, Status};
 
 /// Where the stacks' folders are on a host.
 pub const STACKS: &str = "/opt/provision/stacks";
+
+/// Who owns all that we put on a host.
+pub const OWNER: &str = "root:root";
 
 /// Texts longer than this, in bytes, are compared by digest alone: the state stays small enough to read.
 const TEXT_MAX: usize = 64 * 1024;
@@ -66,6 +74,9 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, options: &Opt
         let known = Known { state, probe, host };
         one(desired, &Address::Edge, &edge.stack, known, options, plan);
     }
+    if let Some(probe) = probe {
+        exposed(desired, state, probe, &mut plan.notes);
+    }
 }
 
 /// What is known of where a stack is.
@@ -88,10 +99,12 @@ fn one(
     let edge = *address == Address::Edge;
     let record = state.record(address);
     // What once-only jobs did is in the data: it holds for as long as the data does.
-    let facts = match (record, host) {
+    let mut facts = match (record, host) {
         (Some(record), Host::Stays | Host::Moves | Host::NewWithOldData) => record.facts.clone(),
         (_, Host::New) | (None, _) => BTreeMap::new(),
     };
+    // A deploy makes another host of it, which is looked at once it has come to its end.
+    facts.retain(|fact, _| !seen::is_seen(address, fact) && !fact.starts_with(CONFIG));
     let once: Vec<String> = stack
         .jobs
         .once
@@ -117,6 +130,8 @@ fn one(
                 before: stack.jobs.before_deploy.clone(),
                 after: stack.jobs.after_deploy.clone(),
                 once,
+                retag: BTreeMap::new(),
+                aside: probe.map_or_else(Vec::new, |probe| impostors(stack, None, probe)),
                 edge,
                 recreate: false,
             })),
@@ -134,10 +149,20 @@ fn one(
         origin: Origin::Files,
     }));
     let changed = !differences.is_empty();
+    let mut retag = BTreeMap::new();
+    let mut aside = Vec::new();
     if let Some(probe) = probe {
-        differences.extend(files(desired, stack, changed, probe));
-        differences.extend(images(stack, record, probe));
-        let seen = containers(stack, probe, &mut plan.notes);
+        let look = Look {
+            stack,
+            record,
+            probe,
+            now: seen::stack(&stack.name, record, probe),
+        };
+        differences.extend(look.files(desired, changed));
+        differences.extend(look.images());
+        retag = look.retag();
+        aside = impostors(stack, Some(record), probe);
+        let seen = look.containers(&retag, &aside, &mut plan.notes);
         // What the files ask for anew cannot be there yet: that is no drift.
         differences.extend(seen.into_iter().filter(|_| !changed));
     }
@@ -171,6 +196,8 @@ fn one(
             before: jobs(&stack.jobs.before_deploy),
             after: jobs(&stack.jobs.after_deploy),
             once,
+            retag,
+            aside,
             edge,
             recreate,
         })),
@@ -267,119 +294,12 @@ fn short(name: &str, value: &str) -> String {
     }
 }
 
-fn files(desired: &Desired, stack: &DesiredStack, changed: bool, probe: &Probe) -> Vec<Difference> {
-    let mut differences = Vec::new();
-    for (path, file) in &stack.files {
-        let absolute = format!("{STACKS}/{}/{path}", stack.name);
-        let sha256 = Digest::of(file.bind(&desired.bindings));
-        let mode = format!("{:04o}", file.mode);
-        let old = match probe.files.get(&absolute) {
-            None if changed => continue,
-            None => "missing on the host".to_owned(),
-            Some(seen) if seen.sha256 != sha256.as_str() => {
-                if changed {
-                    continue;
-                }
-                match file.is_secret() {
-                    true => "a secret has a new value, or it was edited on the host".to_owned(),
-                    false => "edited on the host".to_owned(),
-                }
-            }
-            Some(seen) if seen.mode != mode && !changed => format!("mode {}", seen.mode),
-            Some(_) => continue,
-        };
-        differences.push(Difference {
-            subject: path.clone(),
-            old: Some(old),
-            new: Some(format!("as written, mode {mode}")),
-            origin: Origin::Outside,
-        });
-    }
-    differences
-}
-
-fn image_id<'a>(probe: &'a Probe, reference: &str) -> Option<&'a String> {
+/// The image that a name leads to on a host.
+pub fn image_id<'a>(probe: &'a Probe, reference: &str) -> Option<&'a String> {
     let wanted = normal_image(reference);
     probe
         .images
         .iter()
         .find(|image| image.tags.iter().any(|tag| normal_image(tag) == wanted))
         .map(|image| &image.id)
-}
-
-fn images(stack: &DesiredStack, record: &Record, probe: &Probe) -> Vec<Difference> {
-    stack
-        .archives
-        .iter()
-        // A new archive is a change of the files and is listed there already.
-        .filter(|(reference, archive)| record.attributes.get(&format!("image.{reference}")) == Some(&archive.image_id))
-        .filter_map(|(reference, archive)| {
-            let seen = image_id(probe, reference);
-            (seen != Some(&archive.image_id)).then(|| Difference {
-                subject: format!("image {reference}"),
-                old: Some(seen.map_or("missing on the host".to_owned(), |id| short("", id))),
-                new: Some(short("", &archive.image_id)),
-                origin: Origin::Outside,
-            })
-        })
-        .collect()
-}
-
-fn containers(stack: &DesiredStack, probe: &Probe, notes: &mut Vec<String>) -> Vec<Difference> {
-    let mut differences = Vec::new();
-    for (name, service) in &stack.services {
-        let Some(instances) = service.instances else { continue };
-        let all: Vec<&Container> = probe
-            .containers
-            .iter()
-            .filter(|c| c.project == stack.name.as_str() && c.service == *name && !c.oneoff)
-            .collect();
-        let ended = |c: &Container| service.may_end && c.state == "exited" && c.exit_code == 0;
-        let running = all.iter().filter(|c| c.state == "running" || ended(c)).count();
-        if u32::try_from(running).unwrap_or(u32::MAX) != instances {
-            let others: Vec<String> = all
-                .iter()
-                .filter(|c| c.state != "running")
-                .map(|c| format!("{} {}", c.name, c.state))
-                .collect();
-            let detail = if others.is_empty() {
-                String::new()
-            } else {
-                format!(" ({})", others.join(", "))
-            };
-            differences.push(Difference {
-                subject: format!("service {name}"),
-                old: Some(format!("{running} running{detail}")),
-                new: Some(format!("{instances} running")),
-                origin: Origin::Outside,
-            });
-        }
-        for container in &all {
-            if container.state == "running" && container.health.as_deref() == Some("unhealthy") {
-                notes.push(format!(
-                    "{} is running and unhealthy: see `docker logs {}` on the host",
-                    container.name, container.name
-                ));
-            }
-            let tag = service.image.as_deref().and_then(|reference| {
-                let archive = stack.archives.get(reference).map(|archive| &archive.image_id);
-                archive.or_else(|| image_id(probe, reference))
-            });
-            if let Some(tag) = tag
-                && *tag != container.image
-            {
-                differences.push(Difference {
-                    subject: format!("container {}", container.name),
-                    old: Some(format!("runs {}", short("", &container.image))),
-                    new: Some(format!(
-                        "{} is {}",
-                        service.image.as_deref().unwrap_or_default(),
-                        short("", tag)
-                    )),
-                    origin: Origin::Outside,
-                });
-            }
-        }
-    }
-    differences
 }

@@ -1,6 +1,7 @@
 //! What is planned when one thing differs from an environment as it shall be. Each plan is also carried out on the world in
 //! memory, after which there must be nothing left to do.
 
+mod drift;
 mod host;
 mod interrupted;
 mod machine;

@@ -123,9 +123,12 @@ impl Seen {
             base,
             host_key,
             files,
+            // Of a stack with one short secret, that could be tried against it. What is in place is told file by file.
+            releases: _,
             containers,
             images,
             networks,
+            own_networks,
             volumes,
             listeners,
             disk,
@@ -168,6 +171,9 @@ impl Seen {
         for network in networks {
             self.put(HOST, format!("network {network}"), "");
         }
+        for (network, id) in own_networks {
+            self.put(HOST, format!("network {network}, its id"), id);
+        }
         for volume in volumes.iter().filter(|name| !is_anonymous(name)) {
             self.put(HOST, format!("volume {volume}"), "");
         }
@@ -201,17 +207,34 @@ impl Seen {
             firewall_script,
             firewall_live,
             docker,
+            firewall_rules,
+            // Those of others, which may change by themselves; they open nothing.
+            foreign_rules: _,
+            sshd_settings,
+            files,
         } = base;
         let at = Address::HostBase;
-        let files = [
+        let digests = [
             ("sshd", sshd),
             ("daemon.json", daemon_json),
             ("firewall script", firewall_script),
         ];
-        for (name, digest) in files {
+        for (name, digest) in digests {
             if let Some(digest) = digest {
                 self.put(&at, name, digest);
             }
+        }
+        for (name, text) in [("firewall rules", firewall_rules), ("sshd settings", sshd_settings)] {
+            if let Some(text) = text {
+                self.put(&at, name, Digest::of(text).short());
+            }
+        }
+        for (path, file) in files {
+            // None of these holds a secret.
+            let HostFile {
+                sha256, mode, owner, ..
+            } = file;
+            self.put(&at, path, format!("{sha256}, mode {mode}, {owner}"));
         }
         self.put(&at, "firewall", if *firewall_live { "loaded" } else { "not loaded" });
         self.put(&at, "docker", if *docker { "answers" } else { "does not answer" });
@@ -222,7 +245,16 @@ impl Seen {
     }
 
     fn file(&mut self, path: &str, file: &HostFile, desired: Option<&Desired>) {
-        let HostFile { sha256, mode, owner } = file;
+        let HostFile {
+            sha256,
+            mode,
+            owner,
+            // Of the release, which is named by itself.
+            placed: _,
+            placed_mode: _,
+            // An equal file may be written again.
+            modified: _,
+        } = file;
         let below = path.strip_prefix(STACKS).and_then(|rest| rest.strip_prefix('/'));
         let Some((stack, name)) = below.and_then(|rest| rest.split_once('/')) else {
             return;
@@ -264,6 +296,10 @@ impl Seen {
             restart_count: _,
             exit_code,
             oneoff,
+            // These come with the container, too.
+            restart: _,
+            config: _,
+            ports: _,
         } = container;
         if *oneoff {
             // A job, or somebody's shell.

@@ -134,6 +134,6 @@ mod tests {
         let variants = schema["oneOf"].as_array().unwrap();
         let name = |variant: &Value| variant["properties"]["event"]["const"].as_str().unwrap().to_owned();
         let names: Vec<String> = variants.iter().map(name).collect();
-        insta::assert_snapshot!(names.join(" "), @"version planned note refused started step_started waiting bytes line warning step_finished step_failed finished summary");
+        insta::assert_snapshot!(names.join(" "), @"version drift planned note refused started step_started waiting bytes line warning step_finished step_failed finished summary");
     }
 }

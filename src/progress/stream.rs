@@ -43,6 +43,16 @@ pub enum Told {
         #[schemars(with = "Option<String>")]
         environment: Option<EnvironmentName>,
     },
+    /// What changed outside since the last apply, before the steps.
+    Drift {
+        /// What it is about.
+        #[schemars(with = "String")]
+        address: Address,
+        /// From what was recorded to what there is.
+        differences: Vec<Difference>,
+        /// Whether a step sees to it. Else an apply takes it into the state as it is.
+        repaired: bool,
+    },
     /// A step of the plan, as `plan` shows it. An apply that gives power to a machine looks and plans again: its later steps
     /// come behind those that were taken.
     Planned {

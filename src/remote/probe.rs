@@ -48,7 +48,10 @@ pub struct Probe {
     /// The files of all stacks, by absolute path.
     #[serde(default, deserialize_with = "or_default")]
     pub files: BTreeMap<String, HostFile>,
-    /// The containers of all Compose projects.
+    /// The digest of the manifest in place, by stack: of the release that was put there last. Stable.
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
+    pub releases: BTreeMap<String, String>,
+    /// All containers; those that no Compose project made have an empty project.
     #[serde(default, deserialize_with = "or_default")]
     pub containers: Vec<Container>,
     /// The container images.
@@ -57,6 +60,9 @@ pub struct Probe {
     /// The names of Docker's networks.
     #[serde(default, deserialize_with = "or_default")]
     pub networks: Vec<String>,
+    /// Docker's networks that bear our label, with their ids. Stable: a restart keeps them.
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
+    pub own_networks: BTreeMap<String, String>,
     /// The names of Docker's volumes.
     #[serde(default, deserialize_with = "or_default")]
     pub volumes: Vec<String>,
@@ -109,10 +115,24 @@ pub struct Base {
     /// Whether Docker's daemon answers.
     #[serde(default, deserialize_with = "or_default")]
     pub docker: bool,
+    /// The rules that decide what gets in: those of our chains, and whatever stands before them where they are called. Without
+    /// counters and handles. Stable across reboots and restarts of Docker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firewall_rules: Option<String>,
+    /// Rules of others in the input chain, and nftables of others, by name. They open nothing that ours close. Stable unless
+    /// somebody else's program changes its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign_rules: Option<String>,
+    /// What sshd makes of all its files: who gets in, and how. Stable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sshd_settings: Option<String>,
+    /// The other files that the converge script writes, by absolute path. Stable but for the time in it.
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, HostFile>,
 }
 
-/// One file of a stack.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One file of a stack or of the base.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct HostFile {
     /// SHA-256 of its content.
     pub sha256: String,
@@ -121,9 +141,18 @@ pub struct HostFile {
     /// `user:group`.
     #[serde(default, deserialize_with = "or_default")]
     pub owner: String,
+    /// SHA-256 of what was put there last, as the stack's manifest has it. Stable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placed: Option<String>,
+    /// The mode that it was given then. Stable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placed_mode: Option<String>,
+    /// When it was last written to, in seconds since 1970. Not stable: an equal file may be written again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified: Option<i64>,
 }
 
-/// One container of a Compose project.
+/// One container.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Container {
     /// Its name.
@@ -163,6 +192,15 @@ pub struct Container {
     /// Whether it is a job (`docker compose run`) and no service.
     #[serde(default, deserialize_with = "or_default")]
     pub oneoff: bool,
+    /// Docker's restart policy: `no`, `always`, `unless-stopped`, `on-failure`. Stable.
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
+    pub restart: String,
+    /// Compose's digest of the configuration that it was made from. Stable.
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
+    pub config: String,
+    /// The host's ports that lead to it, such as `0.0.0.0:5432/tcp`. Stable.
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<String>,
 }
 
 /// One container image.

@@ -20,6 +20,8 @@ impl Script {
     pub const WAIT_FIRST_BOOT: Self = Self::new("wait-first-boot", include_str!("scripts/wait-first-boot.sh"));
     /// What Compose itself makes of a stack's files: `STACK [DIR]`. Its output holds secrets.
     pub const CHECK_COMPOSE: Self = Self::new("check-compose", include_str!("scripts/check-compose.sh"));
+    /// Stops a container that is in the way of a stack and gives its name free: `STACK NAME`.
+    pub const SET_ASIDE: Self = Self::new("set-aside", include_str!("scripts/set-aside.sh"));
     /// Starts what changed in a stack: `STACK [ARGUMENT…]`.
     pub const UP_STACK: Self = Self::new("up-stack", include_str!("scripts/up-stack.sh"));
     /// Runs one service of a stack to its end: `STACK SERVICE [COMMAND…]`.

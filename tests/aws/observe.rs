@@ -1,7 +1,8 @@
 //! What is seen of an environment that somebody else had their hands in, and what looking costs.
 
-use aws_sdk_ec2::types::{HttpTokensState, Tag};
+use aws_sdk_ec2::types::{HttpTokensState, InstanceCreditSpecificationRequest, Tag};
 use provision::names::Address;
+use provision::provider::CpuCredits;
 
 use crate::double::{Double, make, owner, quiet, shaped, spec};
 
@@ -23,6 +24,95 @@ async fn a_look_takes_six_calls() {
         "DescribeVolumes",
     ];
     assert_eq!(calls, expected);
+}
+
+/// Whatever somebody does, the one that knows what is settled sees the same as the one that asks for everything.
+#[tokio::test]
+async fn what_cannot_have_changed_is_not_asked_for() {
+    let Some(double) = Double::start() else { return };
+    let (aws, mut owner, somebody) = (double.aws().lean(), owner(7), double.somebody());
+    let spec = shaped(|shape| {
+        shape.static_address = true;
+        shape.cpu_credits = Some(CpuCredits::Standard);
+    });
+    let made = make(&aws, &owner, &spec, &quiet).await.unwrap();
+    let address = aws
+        .ensure(&owner, &Address::MachineAddress, &spec, &quiet)
+        .await
+        .unwrap();
+    let first = aws.observe(&owner).await.unwrap();
+    let ids = first
+        .parts
+        .iter()
+        .map(|(address, part)| (address.clone(), part.id.clone()));
+    owner.ids = ids.chain([(Address::MachineInstance, made.id.clone())]).collect();
+    let knowing = aws.clone().knowing(first.parts.clone());
+    double.reset().await;
+    assert_eq!(knowing.observe(&owner).await.unwrap(), first);
+    let mut calls = double.calls().await;
+    calls.sort();
+    let expected = [
+        "DescribeInstanceCreditSpecifications",
+        "DescribeInstances",
+        "DescribeSecurityGroups",
+        "DescribeTags",
+        "DescribeVolumes",
+    ];
+    assert_eq!(calls, expected);
+
+    let mut before = first;
+    let mut same = async |what: &str| {
+        let seen = knowing.observe(&owner).await.unwrap();
+        assert_eq!(seen, aws.observe(&owner).await.unwrap(), "{what}");
+        assert_ne!(seen, before, "{what} is not seen");
+        before = seen;
+    };
+    let unlimited = InstanceCreditSpecificationRequest::builder()
+        .instance_id(&made.id)
+        .cpu_credits("unlimited");
+    let call = somebody.modify_instance_credit_specification();
+    call.instance_credit_specifications(unlimited.build())
+        .send()
+        .await
+        .unwrap();
+    same("other credits").await;
+    for (address, part) in &knowing.observe(&owner).await.unwrap().parts {
+        let tag = Tag::builder().key("team").value(address.to_string()).build();
+        somebody
+            .create_tags()
+            .resources(&part.id)
+            .tags(tag)
+            .send()
+            .await
+            .unwrap();
+        same(&format!("a tag of {address}")).await;
+    }
+    let other = somebody.allocate_address().send().await.unwrap();
+    let put = somebody.associate_address().instance_id(&made.id);
+    let put = put
+        .allocation_id(other.allocation_id().unwrap())
+        .allow_reassociation(true);
+    put.send().await.unwrap();
+    same("another address on the machine").await;
+    somebody
+        .release_address()
+        .allocation_id(&address.id)
+        .send()
+        .await
+        .unwrap();
+    same("no fixed address").await;
+    let name = owner.machine_name();
+    somebody.delete_key_pair().key_name(&name).send().await.unwrap();
+    same("no key pair").await;
+    aws.ensure(&owner, &Address::MachineKey, &spec, &quiet).await.unwrap();
+    same("another key pair under its name").await;
+    somebody
+        .terminate_instances()
+        .instance_ids(&made.id)
+        .send()
+        .await
+        .unwrap();
+    same("no machine").await;
 }
 
 #[tokio::test]

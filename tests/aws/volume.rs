@@ -1,7 +1,9 @@
 use aws_sdk_ec2::types::VolumeType;
 use provision::names::Address;
+use provision::provider::InstanceSpec;
 use serde_json::json;
 
+use crate::double::{make, shaped};
 use crate::parts::{Double, has_our_tags, instance, machine, owner, recorded, say, shape, spec, spec_of, tag, untag};
 
 #[tokio::test]
@@ -238,4 +240,30 @@ async fn a_place_that_the_volume_cannot_follow_to_is_told_before_the_machine_goe
     shape.subnet = elsewhere.unwrap().subnet_id().map(str::to_owned);
     let error = double.aws.check(&owner, &spec, &say).await.unwrap_err();
     assert!(error.to_string().contains("volume"), "{error}");
+}
+
+#[tokio::test]
+async fn another_key_is_for_the_next_machine_and_the_volume_keeps_its_own() {
+    let Some(double) = crate::double::Double::start() else {
+        return;
+    };
+    let (aws, owner, at) = (double.aws(), crate::double::owner(8), Address::MachineVolume);
+    let first = InstanceSpec {
+        volume_gib: Some(2),
+        ..crate::double::spec()
+    };
+    make(&aws, &owner, &first, &say).await.unwrap();
+    let volume = aws.ensure(&owner, &at, &first, &say).await.unwrap();
+    let next = InstanceSpec {
+        volume_gib: Some(2),
+        ..shaped(|shape| shape.kms_key = Some("alias/shop".to_owned()))
+    };
+    aws.destroy(&owner, &say).await.unwrap();
+    let made = aws.create(&owner, &next, 2, &say).await.unwrap();
+    assert_eq!(made.attributes["encryption"], "alias/shop");
+    assert_eq!(aws.ensure(&owner, &at, &next, &say).await.unwrap(), volume);
+    assert_eq!(volume.attributes["encryption"], "default key");
+    let seen = aws.observe(&owner).await.unwrap();
+    assert_eq!(seen.instance.unwrap().attributes, next.attributes());
+    assert_eq!(seen.parts[&at], volume);
 }

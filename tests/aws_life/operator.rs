@@ -20,7 +20,12 @@ exit "$(cat "$HOME/code")"
 
 /// An environment whose host has shown its key, as far as the state knows.
 fn settled(cloud: &Cloud) -> Site {
+    settled_with(cloud, &[])
+}
+
+fn settled_with(cloud: &Cloud, changes: &[(&str, &str)]) -> Site {
     let site = Site::new(cloud);
+    site.edit(changes);
     site.converge(cloud);
     let mut state = site.state().unwrap();
     state["resources"]["host.identity"] = json!({"status": "present", "changed_at": "2026-01-01T00:00:00Z"});
@@ -135,11 +140,12 @@ fn what_a_killed_command_left_open_is_closed_and_what_others_have_opened_stays()
     });
 }
 
-/// A look at an environment with everything, in which nothing is to be done: names, a fixed address, a volume, a caller.
+/// A look at an environment with everything, in which nothing is to be done: names, a fixed address, a volume, CPU credits,
+/// a caller.
 #[test]
 fn a_plan_with_nothing_to_do_makes_eight_calls_at_most() {
     alone(|cloud| {
-        let site = settled(cloud);
+        let site = settled_with(cloud, &[("address  =", "cpu_credits = \"standard\"\naddress  =")]);
         // Closes what the apply left, which was killed.
         let mut child = begun(&site, &["plan", "shop"]);
         signal(&child, "-TERM");
@@ -153,6 +159,16 @@ fn a_plan_with_nothing_to_do_makes_eight_calls_at_most() {
         let calls: Vec<&str> = log.iter().map(|call| call["action"].as_str().unwrap()).collect();
         assert!(calls.contains(&"AuthorizeSecurityGroupIngress"), "{calls:?}");
         assert!(calls.contains(&"RevokeSecurityGroupIngress"), "{calls:?}");
+        for kind in [
+            "InstanceCreditSpecifications",
+            "Tags",
+            "Volumes",
+            "SecurityGroups",
+            "Instances",
+        ] {
+            assert!(calls.contains(&format!("Describe{kind}").as_str()), "{calls:?}");
+        }
+        assert!(calls.contains(&"ListResourceRecordSets"), "{calls:?}");
         assert!(calls.len() <= 8, "{} calls: {calls:#?}", calls.len());
         // Whether a newer image is out, a command asks that has calls to spare.
         let mut child = begun(&site, &["status", "shop"]);

@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::time::Duration;
 
+use super::drift::everything_done_by_hand_is_seen_and_repaired;
 use super::lab::{Lab, alive, kill, reaches, until};
 
 /// The whole life of the demo.
@@ -17,6 +18,7 @@ pub fn tell(lab: &Lab) {
     a_changed_route_touches_only_the_edge(lab);
     a_changed_compose_file_touches_only_its_stack(lab);
     drift_is_seen_and_repaired(lab);
+    everything_done_by_hand_is_seen_and_repaired(lab);
     an_unhealthy_release_is_rolled_back(lab);
     a_full_disk_is_told(lab);
     a_power_failure_keeps_the_data(lab);

@@ -92,13 +92,85 @@ if [ -w /run ]; then
   python3 - "$T/probe.json" <<'END' || fail 'probe.sh prints no JSON object, or not all of its fields'
 import json, sys
 want = {"probe", "boot_id", "os", "hostname", "clock", "cloud_init", "converged", "converge_failed", "base", "host_key", "files",
-        "containers", "images", "networks", "volumes", "listeners", "disk", "memory", "uptime_seconds"}
+        "releases", "containers", "images", "networks", "own_networks", "volumes", "listeners", "disk", "memory", "uptime_seconds"}
 got = json.load(open(sys.argv[1], encoding="utf-8"))
 sys.exit(set(got) != want and f"fields: {sorted(set(got) ^ want)}")
 END
   ok 'probe.sh prints its JSON'
 else
   echo 'skipped  probe.sh: it runs as root'
+fi
+
+# --- the probe on a host as somebody left it: tools that answer from files, in a mount namespace
+probe_world() {
+  mkdir -p "$T/w/sbin" "$T/w/stacks/app/conf"
+  cat >"$T/w/iptables" <<'END'
+-P INPUT ACCEPT
+-P FORWARD DROP
+-N DOCKER-USER
+-A INPUT -p tcp -m tcp --dport 9 -j ACCEPT
+-A INPUT -p tcp -j f2b-sshd
+-A FORWARD -p tcp -m tcp --dport 5434 -j ACCEPT
+-A FORWARD -j DOCKER-USER
+-A FORWARD -o docker0 -j DOCKER
+-A DOCKER -d 172.17.0.2/32 -p tcp -j ACCEPT
+-A DOCKER-USER -s 192.0.2.1/32 -j ACCEPT
+-A DOCKER-USER -j PROVISION-DOCKER
+-A DOCKER-USER -j RETURN
+-A PROVISION-DOCKER -m conntrack --ctstate DNAT -j DROP
+-A PROVISION-DOCKER -o docker+ -j DROP
+-A PROVISION-DOCKER -o br-+ -j DROP
+END
+  printf '#!/bin/sh\ncat %s/w/iptables\n' "$T" >"$T/w/sbin/iptables"
+  printf '#!/bin/sh\necho "-A PROVISION-DOCKER -j RETURN"\n' >"$T/w/sbin/ip6tables"
+  cat >"$T/w/sbin/nft" <<'END'
+#!/bin/sh
+case $* in
+  'list tables') printf 'table ip filter\ntable inet provision\ntable inet mine\ntable inet f2b-table\n' ;;
+  '--stateless list table inet provision') printf 'table inet provision {\n\tchain input {\n\t\tpolicy drop;\n\t\ttcp dport 1 accept\n\t}\n}\n' ;;
+esac
+END
+  printf '#!/bin/sh\nprintf "port 22\\nmaxsessions 32\\npermitrootlogin no\\npasswordauthentication yes\\n"\n' >"$T/w/sbin/sshd"
+  cat >"$T/w/sbin/docker" <<'END'
+#!/bin/sh
+case $* in 'network ls '*) printf 'bridge 1a \nprovision 2b 1\n' ;; esac
+END
+  chmod 755 "$T/w/sbin/"*
+  echo one >"$T/w/stacks/app/conf/a b"; echo two >"$T/w/stacks/app/compose.yaml"
+  (cd "$T/w/stacks/app" && for p in compose.yaml 'conf/a b' gone; do
+    printf '%s  0644  %s\n' "$(sha256sum <"$([ "$p" = gone ] && echo /dev/null || echo "$p")" | cut -c1-64)" "$p"; done >.manifest)
+  echo edited >>"$T/w/stacks/app/conf/a b"; chmod 600 "$T/w/stacks/app/compose.yaml"
+}
+if [ -w /run ] && unshare --mount true 2>/dev/null; then
+  probe_world
+  # shellcheck disable=SC2016 # the inner shell's dollars
+  unshare --mount sh -c 'mkdir -p "$1/w/opt/provision" && mv "$1/w/stacks" "$1/w/opt/provision/" && mount --bind "$1/w/sbin" /usr/local/sbin &&
+    mount --bind "$1/w/opt" /opt && exec sh -s <"$2"' _ "$T" "$HOST/probe.sh" >"$T/probe.json"
+  python3 - "$T/probe.json" <<'END' || fail 'probe.sh does not tell a changed host as it is'
+import hashlib, json, sys
+probe = json.load(open(sys.argv[1], encoding="utf-8"))
+base, folder = probe["base"], "/opt/provision/stacks/app/"
+assert base["firewall_rules"].splitlines() == [
+    "table inet provision {", "chain input {", "policy drop;", "tcp dport 1 accept",
+    "-A FORWARD -p tcp -m tcp --dport 5434 -j ACCEPT", "-A DOCKER-USER -s 192.0.2.1/32 -j ACCEPT",
+    "-A PROVISION-DOCKER -m conntrack --ctstate DNAT -j DROP", "-A PROVISION-DOCKER -o docker+ -j DROP",
+    "-A PROVISION-DOCKER -o br-+ -j DROP", "-6 -A PROVISION-DOCKER -j RETURN"], base
+assert base["foreign_rules"].splitlines() == ["-A INPUT -p tcp -m tcp --dport 9 -j ACCEPT", "table inet mine"], base
+assert base["sshd_settings"].splitlines() == ["port 22", "permitrootlogin no", "passwordauthentication yes"], base
+assert base["firewall_live"], base
+assert probe["networks"] == ["bridge", "provision"] and probe["own_networks"] == {"provision": "2b"}, probe
+digest = lambda text: hashlib.sha256(text).hexdigest()
+files = probe["files"]
+assert set(files) == {folder + "compose.yaml", folder + "conf/a b"}, files
+edited, private = files[folder + "conf/a b"], files[folder + "compose.yaml"]
+assert (edited["placed"], edited["sha256"]) == (digest(b"one\n"), digest(b"one\nedited\n")), edited
+assert (private["mode"], private["placed_mode"], private["placed"]) == ("0600", "0644", private["sha256"]), private
+assert isinstance(edited["modified"], int), edited
+assert len(probe["releases"]["app"]) == 64 and set(probe["releases"]) == {"app"}, probe["releases"]
+END
+  ok 'probe.sh tells what somebody did on a host'
+else
+  echo 'skipped  probe.sh on a changed host: no mount namespaces here'
 fi
 
 # --- receive, activate, restore

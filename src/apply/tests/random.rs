@@ -154,6 +154,8 @@ fn ends_like_one_clean_apply(at_aws: bool, happenings: Vec<Happening>, last: Fil
             .probe
             .networks
             .retain(|network| *network == lab.desired(None).network);
+        let network = lab.desired(None).network;
+        machine.probe.own_networks.retain(|name, _| *name == network);
         (attributes, machine)
     };
     prop_assert_eq!(comparable(&run), comparable(&clean));
@@ -215,4 +217,11 @@ proptest! {
     ) {
         ends_like_one_clean_apply(true, happenings, last)?;
     }
+}
+
+/// Found by the histories above.
+#[test]
+fn an_address_that_is_gone_and_not_asked_for_any_more_leaves_the_machine_at_its_own() {
+    let taken_away = vec![Happening::Applied, Happening::Drifted(5), Happening::Drifted(8)];
+    ends_like_one_clean_apply(true, taken_away, Files::default()).unwrap();
 }

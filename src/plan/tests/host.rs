@@ -15,7 +15,7 @@ fn a_changed_script_is_converged_over_ssh() {
     assert_snapshot!(lines.join("\n"), @r"
     ~ host.base
         script: BEFORE → SCRIPT (converged over SSH)
-        network (drift): missing → inner
+        network: missing → inner
     ");
 }
 
@@ -24,6 +24,11 @@ fn a_firewall_that_is_not_loaded_is_drift() {
     let (lab, mut run) = demo();
     run.world.host().base.firewall_live = false;
     assert_snapshot!(settle(&mut run, &lab), @r"
+    Changed outside of provision since the last apply:
+    ! host.base
+        firewall: loaded → not loaded
+
+    What will be done:
     ~ host.base
         firewall (drift): not loaded → loaded
     demo: 0 to add, 1 to change, 0 to replace, 0 to remove.
@@ -38,6 +43,11 @@ fn a_docker_that_does_not_answer_is_drift() {
     // Without its daemon nothing is known of Docker's things.
     (probe.containers, probe.images, probe.networks) = (vec![], vec![], vec![]);
     assert_snapshot!(settle(&mut run, &lab), @r"
+    Changed outside of provision since the last apply:
+    ! host.base
+        docker: running → does not answer
+
+    What will be done:
     ~ host.base
         docker (drift): does not answer → running
     note: Docker does not answer; the stacks are looked at once it does
@@ -48,8 +58,14 @@ fn a_docker_that_does_not_answer_is_drift() {
 #[test]
 fn a_missing_network_is_drift() {
     let (lab, mut run) = demo();
-    run.world.host().networks.clear();
+    let host = run.world.host();
+    (host.networks, host.own_networks) = (vec![], Default::default());
     assert_snapshot!(settle(&mut run, &lab), @r"
+    Changed outside of provision since the last apply:
+    ! host.base
+        networks: provision 0e0e0e0e0e0e → (none)
+
+    What will be done:
     ~ host.base
         network (drift): missing → provision
     demo: 0 to add, 1 to change, 0 to replace, 0 to remove.
@@ -64,9 +80,15 @@ fn edited_settings_of_sshd_are_drift() {
     let step = run.plan(&lab).steps.remove(0);
     assert!(matches!(step.action, Action::Converge { unless_done: false, .. }));
     assert_snapshot!(settle(&mut run, &lab), @r"
+    Changed outside of provision since the last apply:
+    ! host.base
+        firewall script: as converged → removed
+        sshd: as converged → edited
+
+    What will be done:
     ~ host.base
-        sshd (drift): edited or removed on the host → as converged
         firewall script (drift): edited or removed on the host → as converged
+        sshd (drift): edited or removed on the host → as converged
     demo: 0 to add, 1 to change, 0 to replace, 0 to remove.
     ");
     assert_eq!(run.world.host().base.sshd.as_deref(), Some("5d"));

@@ -23,6 +23,11 @@ fn a_machine_without_power_is_started_before_its_host_is_looked_at() {
     run.world.machine.as_mut().unwrap().power = Power::Off;
     run.world.host().base.firewall_live = false;
     assert_snapshot!(settle(&mut run, &lab), @r"
+    Changed outside of provision since the last apply:
+    ! machine.instance
+        power: on → off
+
+    What will be done:
     ~ machine.instance
         power (drift): off → on
     note: the machine has no power; the host is looked at once it runs
@@ -38,6 +43,10 @@ fn a_machine_that_is_gone_is_made_again_with_everything_on_it() {
     let text = settle(&mut run, &lab);
     let lines = text.lines().filter(|line| !line.starts_with("  "));
     assert_snapshot!(lines.collect::<Vec<_>>().join("\n"), @r"
+    Changed outside of provision since the last apply:
+    ! machine.instance
+
+    What will be done:
     + machine.instance
     + host.identity
     + host.base

@@ -38,7 +38,7 @@ fn machine(text: &str) -> String {
         if !line.starts_with(' ') {
             keep = !["host.", "stack.", "edge."]
                 .iter()
-                .any(|layer| line[2..].starts_with(layer) || line[3..].starts_with(layer));
+                .any(|layer| line.contains(&format!(" {layer}")));
         }
         if keep {
             lines.push(line);
@@ -101,6 +101,12 @@ fn a_rule_that_somebody_added_to_the_firewall_is_drift() {
     rules.insert("tcp/5432".into(), "0.0.0.0/0".into());
     rules.insert("tcp/22".into(), "0.0.0.0/0 operator".into());
     assert_snapshot!(settle(&mut run, &lab), @r"
+    Changed outside of provision since the last apply:
+    ! machine.firewall
+        tcp/22: operator → 0.0.0.0/0 operator
+        tcp/5432: (none) → 0.0.0.0/0
+
+    What will be done:
     ~ machine.firewall
         tcp/22 (drift): 0.0.0.0/0 operator → operator
         tcp/5432 (drift): 0.0.0.0/0 → (none)
@@ -154,9 +160,47 @@ fn what_would_lose_the_volume_is_refused() {
     assert_snapshot!(run.plan_allowing(&lab, DATA_LOSS).refusals(), @"volume_gib cannot shrink: no disk does without losing data; write the old size");
     lab.change("[data]\nvolume_gib = 4\n", "");
     assert_snapshot!(run.plan_allowing(&lab, DATA_LOSS).refusals(), @"machine.volume cannot be taken away: its data would be lost; destroy the environment instead");
-    let (lab, run) = aws();
+    let (lab, mut run) = aws();
+    let volume = run.world.parts.get_mut(&Address::MachineVolume).unwrap();
+    volume.insert("encryption".into(), "none".into());
+    assert_snapshot!(run.plan_allowing(&lab, DATA_LOSS).refusals(), @r"
+    the data volume is not encrypted and cannot become so: copy it, by an encrypted snapshot, and take the copy over with `provision state import`
+    ");
+}
+
+#[test]
+fn another_key_is_for_the_new_machine_and_the_volume_keeps_its_own() {
+    let (lab, mut run) = aws();
     lab.change("size =", "kms_key = \"alias/shop\"\nsize =");
-    assert_snapshot!(run.plan_allowing(&lab, DATA_LOSS).refusals(), @"the encryption of a data volume cannot change: its data would be lost; write the old key");
+    let plan = run.plan(&lab);
+    assert!(plan.refusals.is_empty(), "{:?}", plan.refusals);
+    let text = crate::plan::render_plan(&plan, false);
+    let machine = text
+        .lines()
+        .filter(|line| !line.starts_with("  ") || line.contains(" machine.") || line.contains("key"));
+    assert_snapshot!(machine.collect::<Vec<_>>().join("\n"), @r"
+    ± machine.instance
+        encryption: default key → alias/shop
+    ~ machine.volume
+        attached_to: (none) → machine.instance
+    ~ machine.address
+        attached_to: (none) → machine.instance
+    + host.identity
+        host key  made on the host, replaces the one of the first boot
+    + host.base
+    + stack.postgres
+    + stack.demo
+    + edge.caddy
+    note: machine.volume keeps the key that it was made with: its data would have to be copied to another volume
+    demo: 5 to add, 2 to change, 1 to replace, 0 to remove.
+    ");
+    run.settle(&lab);
+    let volume = &run.state.record(&Address::MachineVolume).unwrap().attributes;
+    assert_eq!(volume["encryption"], "default key");
+    // A volume that is made anew has the key of the file.
+    run.world.parts.remove(&Address::MachineVolume);
+    run.settle(&lab);
+    assert_eq!(run.world.parts[&Address::MachineVolume]["encryption"], "alias/shop");
 }
 
 #[test]
@@ -283,6 +327,11 @@ fn a_machine_that_somebody_restarted_is_found_elsewhere() {
     let (lab, mut run) = ephemeral();
     run.world.ephemeral = Endpoint::standard("127.77.0.5".parse().unwrap());
     assert_snapshot!(settle(&mut run, &lab), @r"
+    Changed outside of provision since the last apply:
+    ! machine.instance
+        address: 127.77.0.1 → 127.77.0.5
+
+    What will be done:
     ~ machine.instance
         address (drift): 127.77.0.1 → 127.77.0.5
     ~ dns.shop.example.com
@@ -316,6 +365,15 @@ fn an_instance_that_is_gone_is_made_again_with_the_old_data() {
     let (lab, mut run) = aws();
     run.world.terminate();
     assert_snapshot!(machine(&settle(&mut run, &lab)), @r"
+    Changed outside of provision since the last apply:
+    ! machine.volume
+        attached_to: machine.instance → (none)
+    ! machine.instance
+        the whole of it: vm-1 → gone
+    ! machine.address
+        attached_to: machine.instance → (none)
+
+    What will be done:
     + machine.instance
         disk_gib    20
         encryption  default key
@@ -359,6 +417,11 @@ fn a_volume_that_is_gone_is_made_and_mounted_again() {
     run.world.parts.remove(&Address::MachineVolume);
     run.world.machine.as_mut().unwrap().file_system_gib = None;
     assert_snapshot!(settle(&mut run, &lab), @r"
+    Changed outside of provision since the last apply:
+    ! machine.volume
+        the whole of it: id-machine.volume → gone
+
+    What will be done:
     + machine.volume
         attached_to  machine.instance
         encryption   default key
@@ -381,6 +444,11 @@ fn a_volume_that_was_taken_off_is_given_back_and_mounted() {
         .remove("attached_to");
     run.world.machine.as_mut().unwrap().file_system_gib = None;
     assert_snapshot!(settle(&mut run, &lab), @r"
+    Changed outside of provision since the last apply:
+    ! machine.volume
+        attached_to: machine.instance → (none)
+
+    What will be done:
     ~ machine.volume
         attached_to (drift): (none) → machine.instance
     ~ host.base

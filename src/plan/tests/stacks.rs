@@ -126,7 +126,7 @@ fn a_secret_with_a_new_value_is_told_and_never_shown() {
           +       provision.files: (12 digits).
                   provision.stack: postgres
     ~ stack.demo
-        .env (drift): a secret has a new value, or it was edited on the host → as written, mode 0600
+        .env: a secret has a new value → as written, mode 0600
     demo: 0 to add, 2 to change, 0 to replace, 0 to remove.
     ");
     let deeds = [Deed::Job("postgres.databases".into())];
@@ -164,6 +164,11 @@ fn a_stopped_container_is_drift_and_its_repair_runs_no_job() {
     container.state = "exited".into();
     container.exit_code = 137;
     assert_snapshot!(settle(&mut run, &lab), @r"
+    Changed outside of provision since the last apply:
+    ! stack.demo
+        container demo-web-1: running → exited (137)
+
+    What will be done:
     ~ stack.demo
         service web (drift): 0 running (demo-web-1 exited) → 1 running
     demo: 0 to add, 1 to change, 0 to replace, 0 to remove.
@@ -176,6 +181,11 @@ fn a_container_that_is_gone_is_drift() {
     let (lab, mut run) = demo();
     run.world.host().containers.retain(|c| c.name != "postgres-postgres-1");
     assert_snapshot!(settle(&mut run, &lab), @r"
+    Changed outside of provision since the last apply:
+    ! stack.postgres
+        container postgres-postgres-1: running → gone
+
+    What will be done:
     ~ stack.postgres
         service postgres (drift): 0 running → 1 running
     demo: 0 to add, 1 to change, 0 to replace, 0 to remove.
@@ -189,6 +199,11 @@ fn a_container_too_many_is_drift() {
     second.name = "demo-web-2".into();
     run.world.host().containers.push(second);
     assert_snapshot!(settle(&mut run, &lab), @r"
+    Changed outside of provision since the last apply:
+    ! stack.demo
+        container demo-web-2: (none) → running
+
+    What will be done:
     ~ stack.demo
         service web (drift): 2 running → 1 running
     demo: 0 to add, 1 to change, 0 to replace, 0 to remove.
@@ -216,6 +231,11 @@ fn a_service_that_may_end_has_ended() {
     assert!(run.plan(&lab).is_empty());
     run.world.container("demo-web-1").exit_code = 1;
     assert_snapshot!(settle(&mut run, &lab), @r"
+    Changed outside of provision since the last apply:
+    ! stack.demo
+        container demo-web-1: running → exited (1)
+
+    What will be done:
     ~ stack.demo
         service web (drift): 0 running (demo-web-1 exited) → 1 running
     demo: 0 to add, 1 to change, 0 to replace, 0 to remove.
@@ -238,6 +258,13 @@ fn a_file_edited_on_the_host_is_put_back() {
     run.world.host().files.get_mut(&path).unwrap().sha256 = "0".repeat(64);
     run.world.host().files.remove(&format!("{FILES}/edge/config/Caddyfile"));
     assert_snapshot!(settle(&mut run, &lab), @r"
+    Changed outside of provision since the last apply:
+    ! stack.demo
+        compose.yaml: as released → edited at 2025-11-21T10:00:00Z
+    ! edge.caddy
+        config/Caddyfile: as released → missing
+
+    What will be done:
     ~ stack.demo
         compose.yaml (drift): edited on the host → as written, mode 0644
     ~ edge.caddy
@@ -253,6 +280,11 @@ fn a_wrong_mode_is_put_right() {
     let path = format!("{FILES}/demo/.env");
     run.world.host().files.get_mut(&path).unwrap().mode = "0644".into();
     assert_snapshot!(settle(&mut run, &lab), @r"
+    Changed outside of provision since the last apply:
+    ! stack.demo
+        .env: as released → mode 0644
+
+    What will be done:
     ~ stack.demo
         .env (drift): mode 0644 → as written, mode 0600
     demo: 0 to add, 1 to change, 0 to replace, 0 to remove.
@@ -267,6 +299,11 @@ fn a_missing_image_is_sent_again() {
         .images
         .retain(|image| image.tags != ["provision-demo:1"]);
     assert_snapshot!(settle(&mut run, &lab), @r"
+    Changed outside of provision since the last apply:
+    ! stack.demo
+        image provision-demo:1: sha256:7692c3ad3540 → missing
+
+    What will be done:
     ~ stack.demo
         image provision-demo:1 (drift): missing on the host → sha256:7692c3ad3540
     demo: 0 to add, 1 to change, 0 to replace, 0 to remove.
@@ -283,6 +320,11 @@ fn another_image_under_the_tag_is_drift() {
         }
     }
     assert_snapshot!(settle(&mut run, &lab), @r"
+    Changed outside of provision since the last apply:
+    ! stack.demo
+        image provision-demo:1: sha256:7692c3ad3540 → sha256:e1e1e1e1e1e1
+
+    What will be done:
     ~ stack.demo
         image provision-demo:1 (drift): sha256:e1e1e1e1e1e1 → sha256:7692c3ad3540
     demo: 0 to add, 1 to change, 0 to replace, 0 to remove.

@@ -6,6 +6,7 @@ use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_credential_types::provider::error::CredentialsError;
@@ -55,6 +56,7 @@ impl Aws {
             opened: Default::default(),
             seen: Default::default(),
             newest: Default::default(),
+            settled: BTreeMap::new(),
             lean: false,
         })
     }

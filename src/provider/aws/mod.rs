@@ -15,6 +15,7 @@ mod observe;
 mod operator;
 mod own;
 mod rules;
+mod settled;
 mod tags;
 mod volume;
 mod wait;
@@ -44,6 +45,7 @@ pub struct Aws {
     opened: operator::Opened,
     seen: operator::Seen,
     newest: newest::Newest,
+    settled: BTreeMap<Address, Part>,
     lean: bool,
 }
 
@@ -51,6 +53,11 @@ impl Aws {
     /// One that asks nothing that can wait: see [`super::Provider::lean`].
     pub fn lean(self) -> Self {
         Self { lean: true, ..self }
+    }
+
+    /// One that knows what the state has settled, and so need not ask for what cannot have changed.
+    pub fn knowing(self, settled: BTreeMap<Address, Part>) -> Self {
+        Self { settled, ..self }
     }
 
     /// What finds this provider again.

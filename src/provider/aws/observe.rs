@@ -1,14 +1,14 @@
-//! What there is of one owner, in as few calls as can be: five at once, by tag; then what can only be asked for once the
-//! machine is known, at once too.
+//! What there is of one owner, in as few calls as can be: by tag, all at once; then what can only be asked for once the machine
+//! is known, at once too.
 
 use std::collections::BTreeMap;
 
-use aws_sdk_ec2::types::{Address as Described, KeyPairInfo, SecurityGroup, Tag, Volume};
-use futures_util::future::{try_join3, try_join5};
+use aws_sdk_ec2::types::{Address as Described, Instance, KeyPairInfo, SecurityGroup, Tag, Volume};
+use futures_util::future::{try_join, try_join3, try_join4};
 
 use super::instance::{self, Beside};
 use super::tags::{self, Tags};
-use super::{Aws, address, error, firewall, image, key, volume};
+use super::{Aws, address, error, firewall, image, key, settled, volume};
 use crate::names::Address;
 use crate::provider::{Owner, Part, ProviderError, Sight};
 
@@ -50,19 +50,72 @@ fn chosen<'a, T: Kind>(owner: &Owner, found: &'a [T]) -> Option<&'a T> {
     ours.first().copied()
 }
 
+/// Everything with the owner's lineage.
+struct All {
+    instances: Vec<Instance>,
+    volumes: Vec<Volume>,
+    groups: Vec<SecurityGroup>,
+    addresses: Vec<Described>,
+    keys: Vec<KeyPairInfo>,
+}
+
+async fn all(aws: &Aws, owner: &Owner) -> Result<All, ProviderError> {
+    let beside = async {
+        match settled::look(aws, owner).await? {
+            Some(tagged) => Ok((Some(tagged), Vec::new(), Vec::new())),
+            None => {
+                let (addresses, keys) =
+                    try_join(look::<Described>(aws, owner), look::<KeyPairInfo>(aws, owner)).await?;
+                Ok((None, addresses, keys))
+            }
+        }
+    };
+    let (instances, volumes, groups, (tagged, mut addresses, mut keys)) = try_join4(
+        instance::all(aws, owner),
+        look::<Volume>(aws, owner),
+        look::<SecurityGroup>(aws, owner),
+        beside,
+    )
+    .await?;
+    if let Some(tagged) = tagged {
+        let machine = instance::chosen(owner, &instances);
+        (addresses, keys) = try_join(
+            async {
+                match tagged.addresses(aws, owner, machine) {
+                    Some(known) => Ok(known),
+                    None => look::<Described>(aws, owner).await,
+                }
+            },
+            async {
+                match tagged.key(aws, owner) {
+                    Some(known) => Ok(vec![known]),
+                    None => look::<KeyPairInfo>(aws, owner).await,
+                }
+            },
+        )
+        .await?;
+    }
+    Ok(All {
+        instances,
+        volumes,
+        groups,
+        addresses,
+        keys,
+    })
+}
+
 /// See [`crate::provider::Provider::observe`].
 ///
 /// # Errors
 /// When the region cannot be asked.
 pub async fn observe(aws: &Aws, owner: &Owner) -> Result<Sight, ProviderError> {
-    let (instances, volumes, groups, addresses, keys) = try_join5(
-        instance::all(aws, owner),
-        look::<Volume>(aws, owner),
-        look::<SecurityGroup>(aws, owner),
-        look::<Described>(aws, owner),
-        look::<KeyPairInfo>(aws, owner),
-    )
-    .await?;
+    let All {
+        instances,
+        volumes,
+        groups,
+        addresses,
+        keys,
+    } = all(aws, owner).await?;
     aws.seen.note(owner, &groups);
     let machine = instance::chosen(owner, &instances);
     let id = machine.map(instance::id);
@@ -126,7 +179,7 @@ pub async fn observe(aws: &Aws, owner: &Owner) -> Result<Sight, ProviderError> {
 }
 
 /// Whether a newer image is out for the alias that the machine was made from.
-async fn news(aws: &Aws, machine: &aws_sdk_ec2::types::Instance) -> Result<Option<String>, ProviderError> {
+async fn news(aws: &Aws, machine: &Instance) -> Result<Option<String>, ProviderError> {
     let tags = Tags::read(machine.tags());
     let architecture = machine.architecture().map_or("", |architecture| architecture.as_str());
     match (tags.get(tags::IMAGE), machine.image_id()) {

@@ -12,20 +12,8 @@ fn ssh_from(operator: bool, networks: &[&str]) -> SshFrom {
 fn spec(ssh_from: SshFrom) -> InstanceSpec {
     InstanceSpec {
         shape: Shape::Aws(AwsShape {
-            region: None,
-            size: "t3.small".into(),
-            image: "debian-13".into(),
-            static_address: false,
-            subnet: None,
-            vpc: None,
-            instance_profile: None,
-            spot: false,
-            ipv6: false,
-            cpu_credits: None,
-            kms_key: None,
-            public_key: "ssh-ed25519 AAAA".into(),
             ssh_from,
-            tags: BTreeMap::new(),
+            ..AwsShape::small()
         }),
         disk_gib: 10,
         volume_gib: None,

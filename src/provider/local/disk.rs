@@ -48,47 +48,29 @@ pub async fn info(tools: &Tools, path: &Path) -> Result<DiskInfo, ProviderError>
 
 /// Makes a copy-on-write overlay of a base.
 pub async fn overlay(tools: &Tools, base: &Base, target: &Path, gib: u32) -> Result<(), ProviderError> {
-    let size = format!("{gib}G");
-    let new = beside(target);
-    let args = [
-        "create".as_ref(),
-        "-q".as_ref(),
-        "-f".as_ref(),
-        "qcow2".as_ref(),
+    let over = [
         "-F".as_ref(),
         OsStr::new(&base.format),
         "-b".as_ref(),
         base.path.as_os_str(),
-        new.as_os_str(),
-        size.as_ref(),
     ];
-    run(
-        tools,
-        &args,
-        &format!("failed to make the root disk `{}`", target.display()),
-    )
-    .await?;
-    move_to(&new, target)
+    let what = format!("failed to make the root disk `{}`", target.display());
+    create(tools, &over, target, gib, &what).await
 }
 
 /// Makes an empty disk. It takes space only as it is written.
 pub async fn blank(tools: &Tools, target: &Path, gib: u32) -> Result<(), ProviderError> {
+    let what = format!("failed to make the data volume `{}`", target.display());
+    create(tools, &[], target, gib, &what).await
+}
+
+/// Makes a disk, whole or not at all.
+async fn create(tools: &Tools, over: &[&OsStr], target: &Path, gib: u32, what: &str) -> Result<(), ProviderError> {
     let size = format!("{gib}G");
     let new = beside(target);
-    let args = [
-        "create".as_ref(),
-        "-q".as_ref(),
-        "-f".as_ref(),
-        "qcow2".as_ref(),
-        new.as_os_str(),
-        size.as_ref(),
-    ];
-    run(
-        tools,
-        &args,
-        &format!("failed to make the data volume `{}`", target.display()),
-    )
-    .await?;
+    let args = ["create", "-q", "-f", "qcow2"].map(AsRef::as_ref);
+    let args = [&args, over, &[new.as_os_str(), size.as_ref()]].concat();
+    run(tools, &args, what).await?;
     move_to(&new, target)
 }
 

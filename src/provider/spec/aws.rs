@@ -94,6 +94,27 @@ pub const TOLD: [&str; 12] = [
 ];
 
 impl AwsShape {
+    /// One to begin a test with.
+    #[cfg(test)]
+    pub(in crate::provider) fn small() -> Self {
+        Self {
+            region: None,
+            size: "t3.small".into(),
+            image: "debian-13".into(),
+            static_address: false,
+            subnet: None,
+            vpc: None,
+            instance_profile: None,
+            spot: false,
+            ipv6: false,
+            cpu_credits: None,
+            kms_key: None,
+            public_key: "ssh-ed25519 AAAA".into(),
+            ssh_from: SshFrom::default(),
+            tags: BTreeMap::new(),
+        }
+    }
+
     /// The instance as it stands in plan and state.
     pub fn attributes(&self, spec: &InstanceSpec) -> Attributes {
         let mut attributes = Attributes::from([
@@ -209,8 +230,13 @@ pub fn course(address: &Address, attribute: &str, old: Option<&str>, new: Option
         (Address::MachineVolume, "size_gib") if shrinks => {
             Course::Refuse("volume_gib cannot shrink: no disk does without losing data; write the old size".into())
         }
-        (Address::MachineVolume, "encryption") => Course::Refuse(
-            "the encryption of a data volume cannot change: its data would be lost; write the old key".into(),
+        (Address::MachineVolume, "encryption") if old == Some("none") => Course::Refuse(
+            "the data volume is not encrypted and cannot become so: copy it, by an encrypted snapshot, and take the copy over \
+             with `provision state import`"
+                .into(),
+        ),
+        (Address::MachineVolume, "encryption") => Course::Stay(
+            "machine.volume keeps the key that it was made with: its data would have to be copied to another volume".into(),
         ),
         (Address::MachineFirewall, "vpc") => Course::Refuse(
             "an environment cannot move to another VPC: destroy it and apply again, or write the old VPC".into(),

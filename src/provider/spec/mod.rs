@@ -74,6 +74,8 @@ pub enum Course {
     Restart,
     /// Only a new one has it.
     Replace(String),
+    /// It stays as it is for as long as the resource lives; why, and what else could be done.
+    Stay(String),
     /// Not even a new one can have it.
     Refuse(String),
 }
@@ -121,6 +123,11 @@ impl InstanceSpec {
             (Shape::Aws(_), _) => aws::course(address, attribute, old, new),
         }
     }
+}
+
+/// Whether some provider tells an attribute of its machines whenever it is set; see [`InstanceSpec::told`].
+pub fn is_told(attribute: &str) -> bool {
+    local::TOLD.contains(&attribute) || aws::TOLD.contains(&attribute)
 }
 
 fn number(text: Option<&str>) -> Option<u64> {

@@ -2,6 +2,8 @@
 # probe.sh: reads what is on the host and prints it as ONE JSON object. Changes nothing.
 # usage: sudo sh -s <probe.sh
 # `files` are those named by the stacks' own manifests: data folders are neither ours nor small.
+# What is compared with an earlier look (digests, rules, settings, ids) is the same after a reboot and after a restart of
+# docker: no counters, no handles, nothing of the chains that docker writes itself.
 # Needs no docker, no cloud-init and nothing of ours; what is missing is null, false or empty.
 # A process costs tens of milliseconds under emulation, so commands only leave their raw output in $T and
 # one awk makes JSON of all of it.
@@ -23,7 +25,7 @@ cloud_init() {
 
 containers() {
   # Also the answer to "does the daemon answer".
-  docker ps --all --quiet --no-trunc --filter label=com.docker.compose.project >"$T/ids" || return 0
+  docker ps --all --quiet --no-trunc >"$T/ids" || return 0
   : >"$T/docker"
   ids=; while read -r id; do ids="$ids $id"; done <"$T/ids"
   [ -n "$ids" ] || return 0
@@ -31,10 +33,10 @@ containers() {
   # Not one field that the typed answer lacks (.ID, not .Id): docker would go over to raw maps, where a missing key
   # is an error.
   # shellcheck disable=SC2016,SC2086 # the dollars are the template's; ids are words
-  docker inspect --type container --format '{"name":{{json (slice .Name 1)}},"id":{{json .ID}},"image":{{json .Image}},"image_ref":{{json .Config.Image}},"project":{{json (index .Config.Labels "com.docker.compose.project")}},"service":{{json (index .Config.Labels "com.docker.compose.service")}},"labels":{ {{- $sep := "" -}}{{- range $k, $v := .Config.Labels -}}{{- if eq (truncate $k 9) "provision" -}}{{- $sep -}}{{- json $k -}}:{{- json $v -}}{{- $sep = "," -}}{{- end -}}{{- end -}} },"state":{{json .State.Status}},"health":{{if .State.Health}}{{json .State.Health.Status}}{{else}}null{{end}},"started_at":{{json .State.StartedAt}},"restart_count":{{json .RestartCount}},"exit_code":{{json .State.ExitCode}},"oneoff":{{if eq (index .Config.Labels "com.docker.compose.oneoff") "True"}}true{{else}}false{{end}}}' $ids
+  docker inspect --type container --format '{"name":{{json (slice .Name 1)}},"id":{{json .ID}},"image":{{json .Image}},"image_ref":{{json .Config.Image}},"project":{{json (index .Config.Labels "com.docker.compose.project")}},"service":{{json (index .Config.Labels "com.docker.compose.service")}},"labels":{ {{- $sep := "" -}}{{- range $k, $v := .Config.Labels -}}{{- if eq (truncate $k 9) "provision" -}}{{- $sep -}}{{- json $k -}}:{{- json $v -}}{{- $sep = "," -}}{{- end -}}{{- end -}} },"state":{{json .State.Status}},"health":{{if .State.Health}}{{json .State.Health.Status}}{{else}}null{{end}},"started_at":{{json .State.StartedAt}},"restart_count":{{json .RestartCount}},"exit_code":{{json .State.ExitCode}},"oneoff":{{if eq (index .Config.Labels "com.docker.compose.oneoff") "True"}}true{{else}}false{{end}},"restart":{{json .HostConfig.RestartPolicy.Name}},"config":{{json (index .Config.Labels "com.docker.compose.config-hash")}},"ports":[{{- $sep = "" -}}{{- range $port, $to := .HostConfig.PortBindings -}}{{- range $to -}}{{- $ip := printf "%v" .HostIP -}}{{- $sep -}}"{{if or (eq $ip "") (eq $ip "invalid IP")}}*{{else}}{{$ip}}{{end}}:{{.HostPort}}->{{$port}}"{{- $sep = "," -}}{{- end -}}{{- end -}}]}' $ids
 }
 images() { docker images --no-trunc --format '{{.ID}} {{.Repository}}:{{.Tag}}'; }
-networks() { docker network ls --format '{{.Name}}'; }
+networks() { docker network ls --format '{{.Name}} {{.ID}} {{.Label "provision"}}'; }
 
 data_root() {
   root=/var/lib/docker
@@ -50,12 +52,19 @@ files() {
   set -- /opt/provision/stacks/*/.manifest
   list='/etc/ssh/sshd_config.d/00-provision.conf
 /etc/docker/daemon.json
-/usr/local/lib/provision/firewall'
-  [ ! -r "$1" ] || list=$list$NEWLINE$(awk '
-    { d = FILENAME; sub(/\.manifest$/, "", d); sub(/^[0-9a-f]+  [0-7]+  /, ""); print d $0 }' "$@")
+/usr/local/lib/provision/firewall
+/home/deploy/.ssh/authorized_keys
+/etc/sudoers.d/90-provision
+/etc/systemd/system/provision-firewall.service
+/etc/systemd/system/docker.service.d/provision.conf
+/etc/apt/apt.conf.d/52provision
+/etc/systemd/journald.conf.d/provision.conf'
+  [ ! -r "$1" ] || list=$list$NEWLINE$(awk -v placed="$T/placed" '
+    FNR == 1 { d = FILENAME; print d; sub(/\.manifest$/, "", d) }
+    { digest = $1; mode = $2; sub(/^[0-9a-f]+  [0-7]+  /, ""); print digest, mode, d $0 >placed; print d $0 }' "$@")
   set -f; IFS=$NEWLINE
   # shellcheck disable=SC2086 # split at newlines, and there only
-  { stat --printf '%a %U:%G %n\n' $list >"$T/stat"; sha256sum $list >"$T/sums"; }
+  { stat --printf '%a %U:%G %Y %n\n' $list >"$T/stat"; sha256sum $list >"$T/sums"; }
   set +f; unset IFS
 }
 
@@ -94,16 +103,30 @@ function list(file, quoted,  l, t) {
   close(file); return "[" t "]"
 }
 function digest(path) { return path in sum ? "\"" sum[path] "\"" : "null" }
+# All that is known of a file: s is the split line of stat.
+function described(p, s) {
+  return json(p) ":{\"sha256\":\"" sum[p] "\",\"mode\":\"" sprintf("%04d", s[1]) "\",\"owner\":" json(s[2]) ",\"modified\":" s[3] \
+    (p in placed ? ",\"placed\":\"" placed[p] "\",\"placed_mode\":\"" sprintf("%04d", mode[p]) "\"" : "") "}"
+}
 function files(  l, p, t) {
   while ((getline l < (T "/sums")) > 0) {
     # sha256sum marks a line whose name it had to escape.
     if (sub(/^\\/, "", l)) { p = substr(l, 67); gsub(/\\\\/, "\001", p); gsub(/\\r/, "\r", p); gsub(/\001/, "\\", p) } else p = substr(l, 67)
     sum[p] = substr(l, 1, 64)
   }
-  while ((getline l < (T "/stat")) > 0) {
+  while ((getline l < (T "/placed")) > 0) {
     split(l, f, " "); p = substr(l, length(f[1]) + length(f[2]) + 3)
-    if (p !~ /^\/opt\/provision\/stacks\// || !(p in sum)) continue
-    t = t (t == "" ? "" : ",") json(p) ":{\"sha256\":\"" sum[p] "\",\"mode\":\"" sprintf("%04d", f[1]) "\",\"owner\":" json(f[2]) "}"
+    placed[p] = f[1]; mode[p] = f[2]
+  }
+  while ((getline l < (T "/stat")) > 0) {
+    split(l, f, " "); p = substr(l, length(f[1]) + length(f[2]) + length(f[3]) + 4)
+    if (!(p in sum)) continue
+    if (p ~ /^\/opt\/provision\/stacks\/[^\/]+\/\.manifest$/) {
+      l = p; sub(/^\/opt\/provision\/stacks\//, "", l); sub(/\/\.manifest$/, "", l)
+      RELEASES = RELEASES (RELEASES == "" ? "" : ",") json(l) ":\"" sum[p] "\""
+    } else if (p ~ /^\/opt\/provision\/stacks\//) t = t (t == "" ? "" : ",") described(p, f)
+    # The others of these have fields of their own.
+    else if (p !~ /00-provision\.conf$|daemon\.json$|\/firewall$/) BASE = BASE (BASE == "" ? "" : ",") described(p, f)
   }
   return "{" t "}"
 }
@@ -113,7 +136,55 @@ function firewall(  l, forward, jump, drop) {
     if (l == "-A DOCKER-USER -j PROVISION-DOCKER") jump = 1
     if (l ~ /^-A PROVISION-DOCKER .*-j DROP$/) drop++
   }
+  close(T "/iptables")
   return slurp(T "/nft") ~ /policy drop/ && forward && jump && drop >= 3 ? "true" : "false"
+}
+# What lets in what: our own chains, and whatever stands before them where they are called. That they are called at all
+# is for firewall() to say.
+function before(file,  l, at, t, n) {
+  while ((getline l < file) > 0) {
+    if (l ~ /^-A FORWARD /) { if (l == "-A FORWARD -j DOCKER-USER") { t = t at["F"]; n = 1 } else if (!n) at["F"] = at["F"] l "\n" }
+    if (l ~ /^-A DOCKER-USER /) { if (l == "-A DOCKER-USER -j PROVISION-DOCKER") { t = t at["U"]; at["done"] = 1 } else if (!at["done"]) at["U"] = at["U"] l "\n" }
+    if (l ~ /^-A PROVISION-DOCKER /) t = t l "\n"
+  }
+  close(file); return t
+}
+function rules(  l, t, six) {
+  while ((getline l < (T "/nft")) > 0) { sub(/^[ \t]+/, "", l); if (l != "" && l != "}") t = t l "\n" }
+  t = t before(T "/iptables"); six = before(T "/ip6tables"); gsub(/-A /, "-6 -A ", six)
+  return t six == "" ? "null" : json(t six)
+}
+# Nothing here opens what ours close: a packet passes every table. Those of docker, iptables and fail2ban come and go.
+function foreign(  l, n, t, v, file) {
+  for (v = 4; v <= 6; v += 2) {
+    file = T (v == 4 ? "/iptables" : "/ip6tables")
+    while ((getline l < file) > 0) {
+      n++
+      if (l ~ /^-A INPUT / && l !~ / -j f2b-/ || l ~ /^-P INPUT / && l !~ / ACCEPT$/) t = t (v == 6 ? "-6 " : "") l "\n"
+    }
+    close(file)
+  }
+  while ((getline l < (T "/tables")) > 0) {
+    n++
+    if (l !~ /^table (inet provision|ip6? (filter|nat|mangle|raw|security|docker-bridges)|(inet|ip6?) f2b-.*)$/) t = t l "\n"
+  }
+  return n ? json(t) : "null"
+}
+function sshd(  l, f, t) {
+  while ((getline l < (T "/sshd")) > 0) {
+    split(l, f, " ")
+    if (f[1] ~ /^(port|permitrootlogin|usepam|(password|kbdinteractive|pubkey|hostbased|gssapi)authentication|permitemptypasswords|authenticationmethods|authorized(keysfile|keyscommand|principalsfile|principalscommand)|trustedusercakeys|(allow|deny)(users|groups))$/)
+      t = t l "\n"
+  }
+  return t == "" ? "null" : json(t)
+}
+function networks(own,  l, f, t) {
+  while ((getline l < (T "/networks")) > 0) {
+    split(l, f, " ")
+    if (!own) t = t (t == "" ? "" : ",") json(f[1])
+    else if (f[3] == "1") t = t (t == "" ? "" : ",") json(f[1]) ":" json(f[2])
+  }
+  close(T "/networks"); return t
 }
 function images(  l, f, n, i, order, tags, t) {
   while ((getline l < (T "/images")) > 0) {
@@ -163,10 +234,12 @@ BEGIN {
   print ",\"hostname\":" text("/proc/sys/kernel/hostname") ",\"clock\":" clock ",\"cloud_init\":" raw(T "/cloud_init")
   print ",\"converged\":" text("/var/lib/provision/converged") ",\"converge_failed\":" text("/var/lib/provision/converge/failed")
   print ",\"base\":{\"sshd\":" digest("/etc/ssh/sshd_config.d/00-provision.conf") ",\"daemon_json\":" digest("/etc/docker/daemon.json")
-  print ",\"firewall_script\":" digest("/usr/local/lib/provision/firewall") ",\"firewall_live\":" firewall() ",\"docker\":" daemon "}"
-  print ",\"host_key\":" host_key() ",\"files\":" all
+  print ",\"firewall_script\":" digest("/usr/local/lib/provision/firewall") ",\"firewall_live\":" firewall() ",\"docker\":" daemon
+  print ",\"firewall_rules\":" rules() ",\"foreign_rules\":" foreign() ",\"sshd_settings\":" sshd() ",\"files\":{" BASE "}}"
+  print ",\"host_key\":" host_key() ",\"files\":" all ",\"releases\":{" RELEASES "}"
   print ",\"containers\":" list(T "/containers", 0) ",\"images\":" images()
-  print ",\"networks\":" list(T "/networks", 1) ",\"volumes\":" list(T "/volumes", 1)
+  print ",\"networks\":[" networks(0) "],\"own_networks\":{" networks(1) "}"
+  print ",\"volumes\":" list(T "/volumes", 1)
   print ",\"listeners\":" listeners() ",\"disk\":" disk() ",\"memory\":" memory() ",\"uptime_seconds\":" (up[1] + 0) "}"
 }'
 
@@ -185,8 +258,12 @@ main() {
     cloud_init >"$T/cloud_init"
     volumes >"$T/volumes"
     files
-    nft list chain inet provision input >"$T/nft"
+    nft --stateless list table inet provision >"$T/nft"
+    nft list tables >"$T/tables"
     iptables -w 10 -S >"$T/iptables"
+    ip6tables -w 10 -S >"$T/ip6tables"
+    # As root: also what holds for root alone counts.
+    sshd -T -C user=root,host=provision,addr=192.0.2.1 >"$T/sshd"
     ss -H -tulnp >"$T/ss"
     df -B1 --output=target,size,avail / /data "$root" >"$T/df"
     [ -r /etc/ssh/ssh_host_ed25519_key.pub ] || [ ! -r /etc/ssh/ssh_host_ed25519_key ] ||

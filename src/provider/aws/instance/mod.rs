@@ -82,14 +82,14 @@ pub async fn all(aws: &Aws, owner: &Owner) -> Result<Vec<Described>, ProviderErr
 }
 
 async fn recorded_one(aws: &Aws, owner: &Owner, id: &str) -> Result<Option<Described>, ProviderError> {
-    let found = describe(aws, tags::filter("instance-id", [id])).await?;
+    let found = by_id(aws, id).await?;
     // Somebody may have given it to another environment meanwhile.
     let ours = |instance: &Described| {
         Tags::read(instance.tags())
             .lineage()
             .is_none_or(|lineage| lineage == owner.lineage)
     };
-    Ok(found.into_iter().find(ours))
+    Ok(found.filter(ours))
 }
 
 /// The machine among what was found: the one that the state knows, or else the oldest that lives.
@@ -114,6 +114,11 @@ async fn describe(aws: &Aws, filter: Filter) -> Result<Vec<Described>, ProviderE
         }
     }
     Ok(found)
+}
+
+async fn by_id(aws: &Aws, id: &str) -> Result<Option<Described>, ProviderError> {
+    let found = describe(aws, tags::filter("instance-id", [id])).await?;
+    Ok(found.into_iter().next())
 }
 
 /// The machine that something is to be done with.
@@ -144,11 +149,7 @@ async fn run(aws: &Aws, owner: &Owner, id: &str, say: Say<'_>) -> Result<Instanc
 async fn until_running(aws: &Aws, id: &str, say: Say<'_>) -> Result<Described, ProviderError> {
     let started = AtomicBool::new(false);
     wait::until(&format!("machine.instance to run ({id})"), TO_RUN, say, || async {
-        let Some(machine) = describe(aws, tags::filter("instance-id", [id]))
-            .await?
-            .into_iter()
-            .next()
-        else {
+        let Some(machine) = by_id(aws, id).await? else {
             return Ok(Look::NotYet("not to be seen".to_owned()));
         };
         match state(&machine) {

@@ -110,29 +110,7 @@ async fn volume_zone(aws: &Aws, owner: &Owner) -> Result<Option<String>, Provide
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::provider::SshFrom;
-
-    fn shape() -> AwsShape {
-        AwsShape {
-            region: None,
-            size: "t3.small".into(),
-            image: "debian-13".into(),
-            static_address: false,
-            subnet: None,
-            vpc: None,
-            instance_profile: None,
-            spot: false,
-            ipv6: false,
-            cpu_credits: None,
-            kms_key: None,
-            public_key: "ssh-ed25519 AAAA".into(),
-            ssh_from: SshFrom::default(),
-            tags: BTreeMap::new(),
-        }
-    }
 
     fn subnet(id: &str, zone: &str) -> Subnet {
         let subnet = Subnet::builder().subnet_id(id).availability_zone(zone).vpc_id("vpc-1");
@@ -148,7 +126,7 @@ mod tests {
     #[test]
     fn zones_are_tried_in_their_order() {
         let places = choose(
-            &shape(),
+            &AwsShape::small(),
             None,
             &[subnet("subnet-2", "eu-1b"), subnet("subnet-1", "eu-1a")],
         )
@@ -160,12 +138,12 @@ mod tests {
     #[test]
     fn a_data_volume_binds_the_machine_to_its_zone() {
         let subnets = [subnet("subnet-1", "eu-1a"), subnet("subnet-2", "eu-1b")];
-        let places = choose(&shape(), Some("eu-1b"), &subnets).unwrap();
+        let places = choose(&AwsShape::small(), Some("eu-1b"), &subnets).unwrap();
         assert_eq!(
             places.iter().map(|place| place.subnet.as_str()).collect::<Vec<_>>(),
             ["subnet-2"]
         );
-        insta::assert_snapshot!(refusal(&shape(), Some("eu-1c"), &subnets), @r#"
+        insta::assert_snapshot!(refusal(&AwsShape::small(), Some("eu-1c"), &subnets), @r#"
         failed to place machine.instance: its data volume is in eu-1c, and no subnet that may be used is
         write a `subnet` in eu-1c under [machine.aws]
         "#);
@@ -173,19 +151,22 @@ mod tests {
 
     #[test]
     fn a_place_that_is_not_there_says_what_to_write() {
-        insta::assert_snapshot!(refusal(&shape(), None, &[]), @r#"
+        insta::assert_snapshot!(refusal(&AwsShape::small(), None, &[]), @r#"
         failed to place machine.instance: this account has no default VPC in this region
         write `subnet = "subnet-…"` (or `vpc = "vpc-…"`) under [machine.aws], or make a default VPC: `aws ec2 create-default-vpc`
         "#);
         let vpc = AwsShape {
             vpc: Some("vpc-9".into()),
-            ..shape()
+            ..AwsShape::small()
         };
         insta::assert_snapshot!(refusal(&vpc, None, &[]), @r#"
         failed to place machine.instance: vpc-9 has no subnet that gives public addresses
         write `subnet = "subnet-…"` under [machine.aws]
         "#);
-        let ipv6 = AwsShape { ipv6: true, ..shape() };
+        let ipv6 = AwsShape {
+            ipv6: true,
+            ..AwsShape::small()
+        };
         insta::assert_snapshot!(refusal(&ipv6, None, &[subnet("subnet-1", "eu-1a")]), @r#"
         failed to place machine.instance: no subnet there has an IPv6 block
         give the VPC and its subnet an IPv6 block, write another `subnet`, or leave `ipv6` out

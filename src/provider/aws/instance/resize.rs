@@ -9,7 +9,7 @@ use aws_sdk_ec2::types::{
 };
 
 use super::launch::credits_word;
-use super::{describe, id, marks, needed, profile, run, seen, shape_of, state};
+use super::{by_id, id, marks, needed, profile, run, seen, shape_of, state};
 use crate::note::{Note, Say};
 use crate::provider::aws::volume::is_growing_to;
 use crate::provider::aws::wait::{self, Look};
@@ -89,11 +89,7 @@ async fn size(aws: &Aws, id: &str, shape: &AwsShape, say: Say<'_>) -> Result<(),
 async fn stop(aws: &Aws, id: &str, say: Say<'_>) -> Result<(), ProviderError> {
     let told = AtomicBool::new(false);
     wait::until(&format!("machine.instance to stop ({id})"), TO_STOP, say, || async {
-        let Some(machine) = describe(aws, tags::filter("instance-id", [id]))
-            .await?
-            .into_iter()
-            .next()
-        else {
+        let Some(machine) = by_id(aws, id).await? else {
             return Ok(Look::NotYet("not to be seen".to_owned()));
         };
         match state(&machine) {

@@ -8,8 +8,12 @@ from moto.core.responses import ActionResult
 from moto.ec2.responses.general import General
 from moto.ec2.responses.key_pairs import KeyPairs
 from moto.ec2.responses.tags import TagResponse
+from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE
 
 from .patch import added, around, refuse
+
+# What EC2 calls it; moto has a word of its own.
+EC2_PREFIX_TO_RESOURCE["eipalloc"] = "elastic-ip"
 
 
 def there(backend: Any, identity: str) -> bool:
