@@ -9,6 +9,10 @@ use ipnet::IpNet;
 
 use crate::names::{Address, EnvironmentName, Lineage, NameError};
 
+mod secrets;
+
+pub use secrets::{Secrets, SecretsCommand, SecretsEdit, SecretsGet, SecretsList, SecretsRotate, SecretsSet};
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done, or nothing to change
@@ -33,6 +37,8 @@ Every day:
   output      Print what an apply recorded: address, URL, CA certificate
   history     Show who applied what and when, and where the time went
   ssh         Log in, or run one command there
+  extend      Give an environment that has an end more time
+  secrets     List, set, read, rotate and edit secrets
 
 When something is lost or forgotten:
   state       Rebuild a lost state from what there is, or take a resource over
@@ -96,6 +102,10 @@ pub enum Command {
     History(History),
     /// Log in, or run one command there.
     Ssh(Ssh),
+    /// Give an environment that has an end (`ttl`) more time.
+    Extend(Extend),
+    /// List, set, read, rotate and edit secrets.
+    Secrets(Secrets),
     /// Take everything back, and prove it.
     Destroy(Destroy),
     /// Rebuild a lost state from what there is, or take a resource over.
@@ -109,10 +119,39 @@ pub enum Command {
 }
 
 /// An environment.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Name {
-    /// The environment: the name of its file in `environments/`, without `.toml`.
+    /// The environment: the name of its file in `environments/`, without `.toml`; or its own, once it was applied.
     pub name: EnvironmentName,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub own: Own,
+}
+
+/// What makes one environment of a file that serves many.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct Own {
+    /// The environment's own name, where one file serves many.
+    #[arg(id = "own_name", long = "name", value_name = "NAME")]
+    pub name: Option<EnvironmentName>,
+    /// Another value for one of the file's `[vars]`. Not for secrets: it stands in the state. Repeatable.
+    #[arg(long = "var", value_name = "KEY=VALUE", value_parser = var)]
+    pub vars: Vec<(String, String)>,
+}
+
+impl Name {
+    /// The environment, by its own name.
+    pub fn environment(&self) -> &EnvironmentName {
+        self.own.name.as_ref().unwrap_or(&self.name)
+    }
+
+    /// The environment of this very name.
+    pub fn of(name: EnvironmentName) -> Self {
+        Self {
+            name,
+            own: Own::default(),
+        }
+    }
 }
 
 /// `init`
@@ -140,7 +179,7 @@ pub struct Render {
 #[derive(Debug, Clone, Args)]
 pub struct Locking {
     /// How long to wait for another run to end, such as `90s` or `5m`; a number alone is seconds.
-    #[arg(long, value_name = "TIME", default_value = "0", value_parser = time)]
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = wait)]
     pub lock_wait: Duration,
     /// What others are told who want the lock meanwhile, such as a CI job's address.
     #[arg(long, value_name = "TEXT", env = "PROVISION_LOCK_REASON", hide_env_values = true)]
@@ -253,6 +292,9 @@ pub struct Apply {
     /// The environment, or a plan that was saved: whatever has a dot or a slash in it is a file.
     #[arg(value_name = "NAME|FILE")]
     pub what: Subject,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub own: Own,
     /// Do not ask. A saved plan needs no asking.
     #[arg(long, short)]
     pub yes: bool,
@@ -325,6 +367,20 @@ pub struct Ssh {
     /// A command to run there; a login without.
     #[arg(last = true)]
     pub command: Vec<String>,
+}
+
+/// `extend`
+#[derive(Debug, Args)]
+pub struct Extend {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub environment: Name,
+    /// How much is added to the time that is left, such as `4h` or `2d`.
+    #[arg(value_parser = time)]
+    pub time: u64,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub locking: Locking,
 }
 
 /// `destroy`
@@ -453,8 +509,21 @@ pub fn network(text: &str) -> Result<IpNet, String> {
         .ok_or_else(|| "neither an address nor a network such as 203.0.113.7/32".to_owned())
 }
 
+/// `KEY=VALUE`; only the first `=` parts them.
+fn var(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write KEY=VALUE, such as customer=acme".to_owned()),
+    }
+}
+
+fn time(text: &str) -> Result<u64, String> {
+    crate::names::seconds(text, 60..=crate::names::LONGEST_LIFE)
+        .ok_or_else(|| "write hours or days such as 4h or 2d, from a minute to a year".to_owned())
+}
+
 /// A length of time: a number with `s`, `m` or `h`, or without for seconds.
-fn time(text: &str) -> Result<Duration, String> {
+fn wait(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     let (number, factor) = match text.char_indices().next_back() {
         Some((at, 's')) => (&text[..at], 1),

@@ -123,6 +123,8 @@ pub enum Address {
     Dns(String),
     /// The SSH host key, pinned and rotated.
     HostIdentity,
+    /// When the machine takes itself down.
+    Ttl,
     /// Packages, Docker engine, firewall, sshd, users, updates.
     HostBase,
     /// One Compose project.
@@ -146,7 +148,7 @@ impl Address {
             | Self::MachineInstance
             | Self::MachineAddress
             | Self::Dns(_) => "machine",
-            Self::HostIdentity | Self::HostBase => "host",
+            Self::HostIdentity | Self::Ttl | Self::HostBase => "host",
             Self::Stack(_) => "stacks",
             Self::Edge => "edge",
         }
@@ -163,6 +165,7 @@ impl fmt::Display for Address {
             Self::MachineAddress => f.write_str("machine.address"),
             Self::Dns(name) => write!(f, "dns.{name}"),
             Self::HostIdentity => f.write_str("host.identity"),
+            Self::Ttl => f.write_str("ttl"),
             Self::HostBase => f.write_str("host.base"),
             Self::Stack(name) => write!(f, "stack.{name}"),
             Self::Edge => f.write_str("edge.caddy"),
@@ -181,6 +184,7 @@ impl FromStr for Address {
             "machine.instance" => Self::MachineInstance,
             "machine.address" => Self::MachineAddress,
             "host.identity" => Self::HostIdentity,
+            "ttl" => Self::Ttl,
             "host.base" => Self::HostBase,
             "edge.caddy" => Self::Edge,
             other => match other.split_once('.') {
@@ -190,7 +194,7 @@ impl FromStr for Address {
                     return Err(NameError {
                         given: text.to_owned(),
                         kind: "an address",
-                        rule: "an address is one of machine.key, machine.firewall, machine.instance, machine.volume, machine.address, dns.<name>, host.identity, host.base, stack.<name>, edge.caddy",
+                        rule: "an address is one of machine.key, machine.firewall, machine.instance, machine.volume, machine.address, dns.<name>, host.identity, ttl, host.base, stack.<name>, edge.caddy",
                     });
                 }
             },
@@ -303,6 +307,27 @@ impl FromStr for Lineage {
 
 text_serde!(Lineage);
 
+/// The longest time that anything is given to live: a year.
+pub const LONGEST_LIFE: u64 = 31_536_000;
+
+/// A time as people write it (`8h`, `3d`, `1h 30m`), in seconds; none when it is not one or lies outside of the bounds.
+pub fn seconds(text: &str, bounds: std::ops::RangeInclusive<u64>) -> Option<u64> {
+    let span: jiff::Span = text.parse().ok()?;
+    let days = jiff::SpanRelativeTo::days_are_24_hours();
+    let seconds = span.to_duration(days).ok()?.as_secs();
+    u64::try_from(seconds).ok().filter(|seconds| bounds.contains(seconds))
+}
+
+/// A time as it is written, in its largest whole unit.
+pub fn shown_seconds(seconds: u64) -> String {
+    match seconds {
+        days if days % 86_400 == 0 => format!("{}d", days / 86_400),
+        hours if hours % 3600 == 0 => format!("{}h", hours / 3600),
+        minutes if minutes % 60 == 0 => format!("{}m", minutes / 60),
+        seconds => format!("{seconds}s"),
+    }
+}
+
 /// Where a machine is reached: one address and the ports that lead to its 22, 80 and 443.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
@@ -350,6 +375,7 @@ mod tests {
             "machine.instance",
             "machine.volume",
             "host.identity",
+            "ttl",
             "host.base",
             "stack.app",
             "edge.caddy",

@@ -18,5 +18,17 @@ pub enum Note {
     Warning(String),
 }
 
+impl Note {
+    /// The same with other texts.
+    pub fn mapped(self, text: impl FnOnce(String) -> String) -> Self {
+        match self {
+            Self::Waiting(reason) => Self::Waiting(text(reason)),
+            Self::Line(line) => Self::Line(text(line)),
+            Self::Warning(message) => Self::Warning(text(message)),
+            bytes @ Self::Bytes { .. } => bytes,
+        }
+    }
+}
+
 /// Where notes go. Cheap to call; never blocks.
 pub type Say<'a> = &'a (dyn Fn(Note) + Send + Sync);

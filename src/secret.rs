@@ -7,8 +7,17 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
+mod fingerprint;
+mod redact;
+
+pub use fingerprint::FingerprintKey;
+pub use redact::Redactor;
+
 /// What stands in place of a secret in everything a person or a log sees.
 pub const REDACTED: &str = "(secret)";
+
+/// The variable of the process's environment that holds the key of every bundle. No program that we start needs it.
+pub const IDENTITY_VARIABLE: &str = "PROVISION_IDENTITY";
 
 /// A secret text. Wiped from memory on drop; `Debug` and `Display` print [`REDACTED`].
 ///

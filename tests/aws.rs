@@ -32,5 +32,7 @@ mod parts;
 mod resize;
 #[path = "aws/route53.rs"]
 mod route53;
+#[path = "aws/vault.rs"]
+mod vault;
 #[path = "aws/volume.rs"]
 mod volume;

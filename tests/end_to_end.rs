@@ -13,6 +13,8 @@
 #[cfg(feature = "aws")]
 #[path = "e2e/aws.rs"]
 mod aws;
+#[path = "e2e/canary.rs"]
+mod canary;
 #[path = "e2e/cloud.rs"]
 mod cloud;
 #[path = "e2e/drift.rs"]
@@ -29,6 +31,14 @@ use lab::Lab;
 fn a_demo_lives_through_its_days() {
     if let Some(lab) = Lab::new("demo", "debian-13-docker.qcow2") {
         story::tell(&lab);
+    }
+}
+
+/// Marker secrets are found in the encrypted bundle and in their service's own files, and nowhere else.
+#[test]
+fn a_marker_secret_is_nowhere_but_where_it_belongs() {
+    if let Some(mut lab) = Lab::new("canary", "debian-13-docker.qcow2") {
+        canary::tell(&mut lab);
     }
 }
 

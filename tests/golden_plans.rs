@@ -13,7 +13,7 @@ use provision::environment::load;
 use provision::observe::Observed;
 use provision::plan::{Allowed, plan, render_plan};
 use provision::render::Bindings;
-use provision::secret::Secret;
+use provision::secret::{FingerprintKey, Secret};
 use provision::state::State;
 
 fn read(path: &Path) -> String {
@@ -33,6 +33,7 @@ fn desired(environment: &str, state: &State) -> Desired {
     let bindings = Bindings {
         endpoint: state.endpoint(),
         secrets: values.collect::<BTreeMap<_, _>>(),
+        fingerprints: FingerprintKey::new(Secret::new("of the fixture")),
         host_key: None,
     };
     let given = Given {

@@ -47,7 +47,7 @@ const LAYERS: [(&str, &[&str]); 16] = [
     (
         "apply",
         &[
-            "plan", "desired", "state", "provider", "remote", "render", "observe", "names", "note",
+            "plan", "desired", "state", "provider", "remote", "render", "observe", "names", "note", "secret",
         ],
     ),
     ("progress", &["apply::event", "names"]),

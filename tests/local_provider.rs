@@ -149,6 +149,7 @@ fn owner(name: &str) -> Owner {
         environment: name.parse().unwrap(),
         lineage: Lineage::from_bytes([7; 16]),
         ids: Default::default(),
+        expires: None,
     }
 }
 

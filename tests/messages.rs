@@ -14,6 +14,8 @@ mod project;
 mod aws;
 #[path = "messages/machine.rs"]
 mod machine;
+#[path = "messages/pilots.rs"]
+mod pilots;
 #[path = "messages/secrets.rs"]
 mod secrets;
 #[path = "messages/state.rs"]

@@ -108,6 +108,12 @@ pub enum ActError {
         #[source]
         why: serde_json::Error,
     },
+    /// Somebody else is at the host, or it is not ours.
+    #[error(transparent)]
+    Barred(#[from] super::Barred),
+    /// The host could not be asked whether somebody else is at it.
+    #[error(transparent)]
+    Lease(#[from] crate::remote::lease::LeaseError),
     /// Something that the tests broke on purpose.
     #[cfg(test)]
     #[error("injected: {0}")]
@@ -153,9 +159,45 @@ impl ActError {
                     .to_owned(),
             ),
             Self::Unhealthy { now, .. } => Some(now.clone()),
+            Self::Barred(barred) => Some(barred.remedy()),
+            Self::Lease(crate::remote::lease::LeaseError::Session(error)) => error.remedy(),
             Self::Bundle(error) => Some(error.remedy()),
             Self::Keep(why) => unkept(why),
             _ => None,
+        }
+    }
+
+    /// The same with everything that came from the host put through `text`.
+    #[must_use]
+    pub fn mapped(self, text: &dyn Fn(String) -> String) -> Self {
+        match self {
+            Self::Session(error) => Self::Session(error.mapped(text)),
+            Self::Observe(crate::observe::ObserveError::Session(error)) => {
+                Self::Observe(crate::observe::ObserveError::Session(error.mapped(text)))
+            }
+            Self::Converge { reason } => Self::Converge { reason: text(reason) },
+            Self::Published { stack, listed } => Self::Published {
+                stack,
+                listed: listed.into_iter().map(text).collect(),
+            },
+            Self::Unhealthy {
+                stack,
+                reason,
+                bundle,
+                now,
+            } => Self::Unhealthy {
+                stack,
+                reason: text(reason),
+                bundle: text(bundle),
+                now: text(now),
+            },
+            Self::Edge { reason } => Self::Edge { reason: text(reason) },
+            Self::Answer { script, begin, why } => Self::Answer {
+                script,
+                begin: text(begin),
+                why,
+            },
+            ours => ours,
         }
     }
 

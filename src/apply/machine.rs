@@ -17,7 +17,7 @@ impl RealWorld<'_> {
         generation: u64,
         say: Say<'_>,
     ) -> Result<Outcome, ActError> {
-        self.hang_up().await;
+        self.part().await;
         // Pinned before the machine exists: the first connection is verified like every other.
         if let Some(key) = self.bundle.keys.get(HOST_KEY) {
             let key = SshKey::from_private(key)?;
@@ -33,13 +33,13 @@ impl RealWorld<'_> {
     }
 
     pub(super) async fn start_instance(&mut self, say: Say<'_>) -> Result<Outcome, ActError> {
-        self.hang_up().await;
+        self.part().await;
         let instance = self.provider.start(self.owner, say).await?;
         Ok(self.reached(instance))
     }
 
     pub(super) async fn resize_instance(&mut self, spec: &InstanceSpec, say: Say<'_>) -> Result<Outcome, ActError> {
-        self.hang_up().await;
+        self.part().await;
         let instance = self.provider.resize(self.owner, spec, say).await?;
         Ok(self.reached(instance))
     }
@@ -57,14 +57,14 @@ impl RealWorld<'_> {
             ..spec.clone()
         };
         self.provider.check(self.owner, &next, say).await?;
-        self.hang_up().await;
+        self.part().await;
         let keeps_volume = spec.volume_gib.is_some();
         self.provider.destroy(self.owner, keeps_volume, say).await?;
         self.create_instance(spec, user_data, generation, say).await
     }
 
     pub(super) async fn destroy_instance(&mut self, keep_volume: bool, say: Say<'_>) -> Result<Outcome, ActError> {
-        self.hang_up().await;
+        self.part().await;
         self.provider.destroy(self.owner, keep_volume, say).await?;
         Ok(Outcome::default())
     }

@@ -7,7 +7,9 @@ mod error;
 pub mod event;
 mod health;
 mod host;
+mod lease;
 mod ledger;
+mod life;
 mod machine;
 mod stacks;
 mod stop;
@@ -20,6 +22,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 pub use error::{ActError, ApplyError};
+pub use lease::{Barred, HostLease};
 pub use ledger::{Keep, KeepError, Ledger};
 pub use stop::{Stop, Stopping};
 pub use world::{Reach, RealWorld, Removal};
@@ -278,6 +281,8 @@ fn title(step: &Step) -> String {
     match (&step.action, &step.change) {
         (Action::StartInstance, _) => "start",
         (Action::RotateHostKey, _) => "first contact, new host key",
+        (Action::SetEnd { .. }, Change::Delete { .. }) => "no end",
+        (Action::SetEnd { .. }, _) => "set its end",
         (Action::Converge { .. }, Change::Create { .. }) => "first boot",
         (Action::Converge { .. }, _) => "converge",
         (Action::Deploy(_), Change::Create { .. }) => "deploy",

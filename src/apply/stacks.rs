@@ -85,11 +85,18 @@ impl RealWorld<'_> {
     }
 
     fn pack(&self, stack: &DesiredStack) -> Result<Archive, ActError> {
-        Ok(Archive::pack(stack.files.iter().map(|(path, file)| ArchiveEntry {
+        let mut archive = Archive::pack(stack.files.iter().map(|(path, file)| ArchiveEntry {
             path: path.clone(),
             bytes: file.bind(&self.bindings),
             mode: file.mode,
-        }))?)
+        }))?;
+        // The release's name stands in the state, and its files hold secrets: a plain digest would let weak ones be guessed.
+        if let Some(digest) = self.bindings.fingerprints.digest(&archive.manifest)
+            && let Ok(digest) = digest.parse()
+        {
+            archive.digest = digest;
+        }
+        Ok(archive)
     }
 }
 

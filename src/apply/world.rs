@@ -3,14 +3,15 @@
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
-use super::{ActError, Ledger, Outcome, World};
+use super::{ActError, HostLease, Ledger, Outcome, World};
 use crate::names::Endpoint;
-use crate::note::Say;
-use crate::plan::{Action, Step};
+use crate::note::{Note, Say};
+use crate::plan::{Action, Plan, Step};
 use crate::provider::{Caller, Owner, Provider};
 use crate::remote::probe::Probe;
 use crate::remote::{ConnectPolicy, Session, Target};
 use crate::render::Bindings;
+use crate::secret::Redactor;
 use crate::state::{Bundle, BundleStore, Identity, KnownHosts};
 
 /// How a host is reached, once its address is known.
@@ -55,13 +56,57 @@ pub struct RealWorld<'a> {
     pub ipv6: Option<Ipv6Addr>,
     /// The connection, once there is one.
     pub session: Option<Session>,
+    /// The host's lease, taken with the first step that changes the host.
+    pub lease: &'a mut HostLease,
 }
 
 impl World for RealWorld<'_> {
+    /// What the host says is shown and kept: the values of secrets are taken out of it here, before anybody hears it.
     async fn act(&mut self, step: &Step, ledger: &mut Ledger<'_>, say: Say<'_>) -> Result<Outcome, ActError> {
+        let redactor = Redactor::new(self.bindings.secrets.values());
+        let clean = |note: Note| say(note.mapped(|text| redactor.clean(&text)));
+        let acted = self.take(step, ledger, &clean).await;
+        acted.map_err(|why| why.mapped(&|text| redactor.clean(&text)))
+    }
+
+    async fn look(&mut self, say: Say<'_>) -> Result<Option<Probe>, ActError> {
+        let session = self.session(say).await?;
+        Ok(Some(crate::observe::probe(session, say).await?))
+    }
+}
+
+impl RealWorld<'_> {
+    async fn take(&mut self, step: &Step, ledger: &mut Ledger<'_>, say: Say<'_>) -> Result<Outcome, ActError> {
         if self.bindings.endpoint.is_none() {
             self.bindings.endpoint = ledger.state().endpoint();
         }
+        if self.lease.is_due() {
+            self.lease.renew().await?;
+        }
+        // A run that lost the lease stops where it is: somebody else is at the host.
+        let renewal = self.lease.renewal();
+        tokio::select! {
+            biased;
+            outcome = self.carry_out(step, ledger, say) => outcome,
+            lost = renewal => Err(lost),
+        }
+    }
+
+    /// Takes the host's lease before the first step where the host can be asked already, so that a run that may not change it
+    /// does not begin.
+    ///
+    /// # Errors
+    /// When somebody else is at the host, or it is not ours.
+    pub async fn begin(&mut self, plan: &Plan, say: Say<'_>) -> Result<(), ActError> {
+        let Some(session) = &self.session else { return Ok(()) };
+        let touches = |step: &Step| !step.address.is_part();
+        if plan.steps.iter().any(touches) {
+            self.lease.hold(session, say).await?;
+        }
+        Ok(())
+    }
+
+    async fn carry_out(&mut self, step: &Step, ledger: &mut Ledger<'_>, say: Say<'_>) -> Result<Outcome, ActError> {
         match &step.action {
             Action::CreateInstance {
                 spec,
@@ -79,6 +124,7 @@ impl World for RealWorld<'_> {
             Action::EnsurePart { spec } => self.ensure_part(&step.address, spec, say).await,
             Action::RemovePart => self.remove_part(&step.address, say).await,
             Action::RotateHostKey => self.rotate_host_key(say).await,
+            Action::SetEnd { spec } => self.set_end(ledger.state().life, spec, say).await,
             Action::Converge { script, unless_done } => self.converge(script, *unless_done, say).await,
             Action::Deploy(release) => self.deploy(release, ledger, say).await,
             Action::RemoveStack { stack, volumes } => self.remove_stack(stack, *volumes, say).await,
@@ -86,13 +132,6 @@ impl World for RealWorld<'_> {
         }
     }
 
-    async fn look(&mut self, say: Say<'_>) -> Result<Option<Probe>, ActError> {
-        let session = self.session(say).await?;
-        Ok(Some(crate::observe::probe(session, say).await?))
-    }
-}
-
-impl RealWorld<'_> {
     /// The open connection, or a new one to a host whose key is pinned.
     pub(super) async fn session(&mut self, say: Say<'_>) -> Result<&Session, ActError> {
         self.connect(CONTACT, false, say).await
@@ -122,11 +161,20 @@ impl RealWorld<'_> {
                 .await?,
             );
         }
-        self.session.as_ref().ok_or_else(|| no_address().into())
+        let session = self.session.as_ref().ok_or_else(no_address)?;
+        self.lease.hold(session, say).await?;
+        Ok(session)
     }
 
-    /// Ends the connection: the machine behind it is about to go, or shows another key from now on.
+    /// Ends the connection to a machine that is about to be stopped, or to go.
+    pub(super) async fn part(&mut self) {
+        self.hang_up().await;
+        self.lease.forget();
+    }
+
+    /// Ends the connection: the host has another address or shows another key from now on.
     pub(super) async fn hang_up(&mut self) {
+        self.lease.suspend();
         if let Some(session) = self.session.take() {
             session.close().await;
         }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::caller::{admitted, caller};
 use super::clouds::provider;
 use super::keyring::Keyring;
+use super::life::over;
 use super::locked::{Keeper, lock};
 use super::project::{Project, desired, hang_up, look, owner};
 use super::saved::Order;
@@ -15,14 +16,14 @@ use super::shown::Shown;
 use super::stop::until_stopped;
 use super::terminal::confirm;
 use super::{Failure, costs, destroy, output};
-use crate::apply::{Keep as _, RealWorld, apply};
+use crate::apply::{HostLease, Keep as _, RealWorld, apply};
 use crate::cli;
 use crate::plan::{plan_with, settle};
 
 /// Applies, and tells how it ended.
 pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Apply) -> Result<(), Failure> {
     let order = Order::of(args); //                                                       reads a saved plan
-    let name = order.as_ref().ok().map(|order| &order.environment.name);
+    let name = order.as_ref().ok().map(|order| order.environment.environment());
     let shown = Shown::begin("apply", name, args.json);
     let ended = match order {
         Ok(order) => Box::pin(way(directory, operator, args, order, &shown)).await,
@@ -42,27 +43,31 @@ async fn way(
     if let Some((promise, keep_volume)) = order.destroys() {
         return Box::pin(destroy::promised(directory, args, promise, keep_volume, shown)).await;
     }
+    let stop = shown.stopping();
     let Order {
         environment,
         mut options,
         promise,
     } = order;
-    let stop = shown.stopping();
     let project = Project::find(directory, &environment)?; //                             reads
     let sources = project.sources()?; //                                                  reads
     let lock = until_stopped(&stop, lock(&project.store, "apply", &args.locking)).await?; // writes the lock
     let _heartbeat = lock.heartbeat();
     let mut state = project.state()?; //                                                  reads
+    let ended = over(&mut state, jiff::Timestamp::now()); //                              pure
     if let Some(promise) = &promise {
         state = promise.begin(state);
     }
-    let keyring = Keyring::open(&project.store, &state, &sources)?; //                    reads, makes keys in memory
+    let keyring = until_stopped(&stop, Keyring::open(&project.store, &state, &sources)).await?; // reads, makes keys in memory
     let provider = until_stopped(&stop, provider(&sources.environment, &state)).await?;
     let wanted = desired(&sources, &keyring, &state)?; //                                 pure
     options.check(&wanted, &state)?;
 
     let caller = until_stopped(&stop, caller(&wanted.instance.spec, operator)).await?;
     let whose = owner(&state);
+    let mut lease = HostLease::new(&project.name, &state.lineage, "apply", args.locking.lock_wait)?;
+    // A part of a plan may have left out who uses a new value.
+    let whole = options.targets.is_empty();
     let work = async {
         // A saved plan was looked at and agreed to.
         let mut consent = args.yes || promise.is_some();
@@ -75,6 +80,7 @@ async fn way(
             let (observed, session) = until_stopped(&stop, looked).await?;
             let mut plan = plan_with(&desired, &state, &observed, &options); //               pure
             if !again {
+                plan.notes.extend(ended.iter().cloned().chain(project.origin.notes()));
                 if let Some(promise) = &promise {
                     promise.holds(&sources, &keyring, &state, &observed, &options)?; //       pure
                 }
@@ -91,8 +97,10 @@ async fn way(
                 lock: &lock,
             };
             if plan.is_empty() {
+                lease.release(session.as_ref()).await;
                 hang_up(session).await;
-                if settle(&plan, &mut state, &observed, Timestamp::now()) {
+                let settled = settle(&plan, &mut state, &observed, Timestamp::now());
+                if project.origin.record(&mut state, &sources) | settled {
                     keep.keep(&mut state)
                         .map_err(|why| Failure::from(crate::apply::ApplyError::Keep(why)))?;
                 }
@@ -103,9 +111,11 @@ async fn way(
                 consent = true;
             }
             again = true;
-            shown.keep(&project.store); //                                                    writes the history
+            shown.keep(&project); //                                                          writes the history
 
             settle(&plan, &mut state, &observed, Timestamp::now()); //                    pure: what no step changes back
+            project.origin.record(&mut state, &sources);
+            state.begin_life(desired.instance.spec.ttl_seconds, Timestamp::now());
             keep.keep(&mut state)
                 .map_err(|why| Failure::from(crate::apply::ApplyError::Keep(why)))?;
             let identity = keyring.save()?; //                                                writes the bundle
@@ -122,7 +132,10 @@ async fn way(
                 caller: caller.as_ref(),
                 ipv6: observed.instance.as_ref().and_then(|instance| instance.ipv6),
                 session,
+                lease: &mut lease,
             };
+            let begun = async { Ok(world.begin(&plan, &waiting).await?) };
+            until_stopped(&stop, begun).await?; //                                            takes the host's lease
             let result = apply(
                 &plan,
                 &mut state,
@@ -132,7 +145,11 @@ async fn way(
                 &stop,
             )
             .await; // acts
-            hang_up(world.session.take()).await;
+            let session = world.session.take();
+            if result.is_err() || plan.look_again.is_none() {
+                lease.release(session.as_ref()).await;
+            }
+            hang_up(session).await;
             result?;
             output::record(&project, &mut state, &desired)?;
             keep.keep(&mut state)
@@ -145,6 +162,9 @@ async fn way(
         Ok(())
     };
     admitted(&provider, &whose, caller.as_ref(), work).await?;
+    if whole {
+        keyring.brought_out()?; //                                                        writes the bundle
+    }
     lock.release()?;
     shown.outputs(&state.outputs);
     match args.json {

@@ -25,8 +25,8 @@ use crate::state::{Record, State, Status};
 
 /// Destroys, and tells how it ended.
 pub async fn run(directory: &Path, args: &cli::Destroy) -> Result<(), Failure> {
-    let shown = Shown::begin("destroy", Some(&args.environment.name), args.json);
-    let ended = Box::pin(way(directory, args, None, &shown)).await;
+    let shown = Shown::begin("destroy", Some(args.environment.environment()), args.json);
+    let ended = Box::pin(take_down(directory, args, None, &shown)).await;
     shown.end(ended)
 }
 
@@ -45,11 +45,11 @@ pub async fn promised(
         json: args.json,
         locking: args.locking.clone(),
     };
-    way(directory, &args, Some(promise), shown).await
+    take_down(directory, &args, Some(promise), shown).await
 }
 
 /// What a destroy would do, as it is saved. Reads only.
-pub async fn planned(directory: &Path, args: &cli::Plan) -> Result<(PlanFile, Plan), Failure> {
+pub async fn planned(directory: &Path, args: &cli::Plan) -> Result<PlanFile, Failure> {
     let project = Project::find(directory, &args.environment)?;
     let state = project.applied()?;
     let file = file(&project)?;
@@ -57,8 +57,7 @@ pub async fn planned(directory: &Path, args: &cli::Plan) -> Result<(PlanFile, Pl
     let protect = environment.as_ref().is_some_and(|environment| environment.protect);
     let plan = plan_destroy(&state, protect, args.keep_volume);
     let provider = provider_of(environment.as_ref(), &state).await?;
-    let document = document(&provider, &state, file.as_ref(), &plan, args.keep_volume).await?;
-    Ok((document, plan))
+    document(&provider, &state, file.as_ref(), &plan, args.keep_volume).await
 }
 
 /// The plan of a destroy as it would be saved now.
@@ -87,11 +86,17 @@ async fn document(
     let file = file.map(|file| (file.name.as_str(), file.text.as_ref()));
     let basis = Basis::of_destroy(file, &observed, plan);
     let mode = Mode::Destroy { keep_volume };
-    Ok(PlanFile::new(mode, basis, plan, jiff::Timestamp::now()))
+    let origin = (state.file.clone(), state.vars.clone());
+    Ok(PlanFile::new(mode, basis, plan, origin, jiff::Timestamp::now()))
 }
 
 /// Takes everything back; exits non-zero and keeps the state when something is left.
-async fn way(directory: &Path, args: &cli::Destroy, promise: Option<&Promise>, shown: &Shown) -> Result<(), Failure> {
+async fn take_down(
+    directory: &Path,
+    args: &cli::Destroy,
+    promise: Option<&Promise>,
+    shown: &Shown,
+) -> Result<(), Failure> {
     let stop = shown.stopping();
     let project = Project::find(directory, &args.environment)?;
     if project.store.load()?.is_none() {
@@ -121,10 +126,10 @@ async fn way(directory: &Path, args: &cli::Destroy, promise: Option<&Promise>, s
 
     let provider = until_stopped(&stop, provider_of(environment.as_ref(), &state)).await?;
     if let Some(promise) = promise {
-        let now = document(&provider, &state, file.as_ref(), &plan, args.keep_volume).await?;
-        promise.agrees(&now)?;
+        let now = document(&provider, &state, file.as_ref(), &plan, args.keep_volume);
+        promise.agrees(&until_stopped(&stop, now).await?)?;
     }
-    shown.keep(&project.store);
+    shown.keep(&project);
     let mut keep = Keeper {
         store: project.store.clone(),
         lock: &lock,
@@ -228,7 +233,7 @@ pub fn written(project: &Project) -> Result<Option<Environment>, Failure> {
 }
 
 fn file(project: &Project) -> Result<Option<Source>, Failure> {
-    let name = format!("{FOLDER}/{}.toml", project.name);
+    let name = format!("{FOLDER}/{}.toml", project.origin.file);
     let path = project.root.join(&name);
     if !path.exists() {
         return Ok(None);

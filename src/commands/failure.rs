@@ -2,8 +2,8 @@
 
 use std::error::Error;
 
-use crate::apply::ApplyError;
-use crate::environment::diagnostic::{Problem, Problems};
+use crate::apply::{ActError, ApplyError, Barred};
+use crate::environment::diagnostic::Problems;
 use crate::environment::{LoadError, nearest};
 use crate::observe::ObserveError;
 use crate::plan::Unknown;
@@ -12,6 +12,7 @@ use crate::provider::ProviderError;
 use crate::remote::SessionError;
 use crate::state::{BundleError, IdentityError, KeyError, KnownHostsError, LockError, StoreError};
 
+use super::explained::{explained, message, mistake, of_apply};
 use super::terminal::{color, tell};
 
 /// The exit code for mistakes in what was typed or written.
@@ -31,6 +32,8 @@ pub enum Failure {
     },
     /// Another run works on this environment.
     Locked(Box<LockError>),
+    /// Another run is at the host, or the host is not ours.
+    Barred(Box<Barred>),
     /// Protection, or data that would be lost. The reasons have been printed.
     Refused,
     /// A saved plan that would be another one now.
@@ -111,10 +114,12 @@ impl Failure {
         match self {
             Self::Problems(_) | Self::Input { .. } => BAD_INPUT,
             Self::Locked(_) => 4,
+            Self::Barred(barred) => barred.code(),
             Self::Refused | Self::Stale { .. } => 5,
             Self::Pending => 2,
-            Self::Apply(error) => match **error {
+            Self::Apply(error) => match &**error {
                 ApplyError::Interrupted { by, .. } if by.at_once() => 130,
+                ApplyError::Step { why, .. } if let ActError::Barred(barred) = &**why => barred.code(),
                 ApplyError::Interrupted { .. } | ApplyError::Step { .. } | ApplyError::Keep(_) => 1,
             },
             Self::Exit(code) => *code,
@@ -127,12 +132,14 @@ impl Failure {
         match self {
             Self::Problems(_) | Self::Input { .. } => Outcome::BadInput,
             Self::Locked(_) => Outcome::Locked,
+            Self::Barred(barred) => outcome_of(barred),
             Self::Refused => Outcome::Refused,
             Self::Stale { .. } => Outcome::Stale,
             Self::Pending => Outcome::Pending,
             Self::Declined => Outcome::Declined,
             Self::Apply(error) => match **error {
                 ApplyError::Interrupted { by, .. } if by.at_once() => Outcome::Interrupted,
+                ApplyError::Step { ref why, .. } if let ActError::Barred(barred) = &**why => outcome_of(barred),
                 _ => Outcome::Failed,
             },
             Self::Exit(_) | Self::Other { .. } => Outcome::Failed,
@@ -152,23 +159,16 @@ impl Failure {
             },
             Self::Input { what, hint } => explained(what.clone(), None, hint.clone()),
             Self::Locked(error) => explained(error.to_string(), error.source(), Some(error.remedy())),
+            Self::Barred(barred) => explained(barred.to_string(), None, Some(barred.remedy())),
             Self::Stale { file, remedy, moved } => stream::Error {
-                details: Some(
-                    moved
-                        .iter()
-                        .map(|line| format!("moved: {line}"))
-                        .collect::<Vec<_>>()
-                        .join("\n"),
-                ),
-                ..explained(
-                    format!("the plan in {file} is stale: it would be another one now, and nothing was done"),
-                    None,
-                    Some(format!("look at a new one: `{remedy}`")),
-                )
+                what: format!("the plan in {file} is stale: it would be another one now, and nothing was done"),
+                because: moved.clone(),
+                hint: Some(format!("look at a new one: `{remedy}`")),
+                ..stream::Error::default()
             },
             Self::Declined => explained("nothing was done".to_owned(), None, None),
             Self::Refused | Self::Pending | Self::Exit(_) => return None,
-            Self::Apply(error) => explained_apply(error),
+            Self::Apply(error) => of_apply(error),
             Self::Other { what, hint } => explained(what.to_string(), what.source(), hint.clone()),
         };
         Some(explained)
@@ -181,6 +181,16 @@ impl Failure {
                 let width = usize::from(console::Term::stderr().size().1).clamp(60, 140);
                 tell(problems.render(color(), width).trim_end());
             }
+            Self::Stale { moved, .. } => {
+                for line in moved {
+                    tell(&format!("moved: {line}"));
+                }
+                let explained = self.explain().unwrap_or_default();
+                message(&stream::Error {
+                    because: Vec::new(),
+                    ..explained
+                });
+            }
             other => {
                 if let Some(explained) = other.explain() {
                     message(&explained);
@@ -188,71 +198,6 @@ impl Failure {
             }
         }
     }
-}
-
-fn mistake(problem: &Problem) -> stream::Problem {
-    stream::Problem {
-        message: problem.message.clone(),
-        place: problem.place().map(|place| place.to_string()),
-        hint: problem.help.clone(),
-    }
-}
-
-fn explained_apply(error: &ApplyError) -> stream::Error {
-    let source = match error {
-        ApplyError::Interrupted { .. } => None,
-        ApplyError::Step { .. } | ApplyError::Keep(_) => error.source(),
-    };
-    let details = match error {
-        ApplyError::Step { why, .. } => why.details().map(str::to_owned),
-        ApplyError::Interrupted { .. } | ApplyError::Keep(_) => None,
-    };
-    stream::Error {
-        details,
-        ..explained(error.to_string(), source, error.remedy())
-    }
-}
-
-/// With all causes, each once.
-fn explained(what: String, mut why: Option<&(dyn Error + 'static)>, hint: Option<String>) -> stream::Error {
-    let mut because = Vec::new();
-    let mut last = what.clone();
-    while let Some(cause) = why {
-        let text = cause.to_string();
-        // A transparent error repeats its cause.
-        if text != last {
-            because.push(text.clone());
-        }
-        last = text;
-        why = cause.source();
-    }
-    stream::Error {
-        what,
-        because,
-        hint: hint.filter(|hint| !hint.is_empty()),
-        ..stream::Error::default()
-    }
-}
-
-/// `error:` with its causes, and one `hint:` line.
-fn message(explained: &stream::Error) {
-    let style = |text: &str, style: console::Style| match color() {
-        true => style.force_styling(true).apply_to(text).to_string(),
-        false => text.to_owned(),
-    };
-    if let Some(details) = &explained.details {
-        tell(details);
-    }
-    let error = style("error:", console::Style::new().red().bold());
-    let mut text = format!("{error} {}", explained.what);
-    for because in &explained.because {
-        text.push_str(&format!("\n  because: {}", because.replace('\n', "\n           ")));
-    }
-    if let Some(hint) = &explained.hint {
-        let styled = style("hint:", console::Style::new().cyan().bold());
-        text.push_str(&format!("\n{styled} {hint}"));
-    }
-    tell(&text);
 }
 
 impl From<Problems> for Failure {
@@ -276,6 +221,18 @@ impl From<LoadError> for Failure {
 impl From<ApplyError> for Failure {
     fn from(error: ApplyError) -> Self {
         Self::Apply(Box::new(error))
+    }
+}
+
+impl From<ActError> for Failure {
+    fn from(error: ActError) -> Self {
+        match error {
+            ActError::Barred(barred) => Self::Barred(Box::new(barred)),
+            other => {
+                let remedy = other.remedy();
+                Self::hinted(other, remedy)
+            }
+        }
     }
 }
 
@@ -366,5 +323,14 @@ impl From<Unknown> for Failure {
             what: error.to_string(),
             hint: Some(hint),
         }
+    }
+}
+
+/// A host that may not be changed is locked, refused or lost.
+fn outcome_of(barred: &Barred) -> Outcome {
+    match barred {
+        Barred::Held { .. } => Outcome::Locked,
+        Barred::NotOurs { .. } => Outcome::Refused,
+        Barred::Lost { .. } => Outcome::Failed,
     }
 }

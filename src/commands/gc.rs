@@ -168,12 +168,7 @@ fn age(now: Timestamp, then: Timestamp) -> String {
 
 /// As `provision destroy` does it, under the environment's lock; a protected one is left alone.
 async fn with_state(root: &Path, life: &Life) -> Result<(), Failure> {
-    let project = Project::find(
-        root,
-        &cli::Name {
-            name: life.environment.clone(),
-        },
-    )?;
+    let project = Project::find(root, &cli::Name::of(life.environment.clone()))?;
     let lock = lock(
         &project.store,
         "gc",

@@ -8,6 +8,7 @@ use super::terminal::tell;
 use crate::cli;
 use crate::environment::template::{Provider, template};
 use crate::environment::{FOLDER, find_root};
+use crate::state::Identity;
 
 /// Writes `environments/<name>.toml`, never over an existing one.
 pub fn run(directory: &Path, args: &cli::Init) -> Result<(), Failure> {
@@ -17,6 +18,11 @@ pub fn run(directory: &Path, args: &cli::Init) -> Result<(), Failure> {
             .map_err(|error: crate::environment::template::UnknownProvider| {
                 Failure::input(error.to_string(), "use --provider local or --provider aws")
             })?;
+    // Before anything is written: whoever has no identity is told so now and not at the first apply.
+    let (identity, made) = Identity::load_or_create()?;
+    if made {
+        tell(&format!("note: {}", identity.notice()));
+    }
     let start = std::path::absolute(directory)
         .map_err(|why| Failure::other(format!("failed to find {}", directory.display()), why))?;
     let root = find_root(&start).unwrap_or(start);

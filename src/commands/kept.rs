@@ -82,10 +82,9 @@ impl Kept {
     fn warn(&mut self, result: Result<(), StoreError>) {
         if let Err(error) = result {
             self.warned = true;
-            let why = std::error::Error::source(&error)
-                .map(|why| format!(": {why}"))
-                .unwrap_or_default();
-            tell(&format!("warning: the history of this run is not kept: {error}{why}"));
+            // The state is whole either way, whatever a store says of it.
+            let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            tell(&format!("warning: the history of this run is not kept: {why}"));
         }
     }
 }

@@ -1,19 +1,25 @@
 //! Secrets and keys of one environment: opened, completed, and saved only by a command that changes something.
 
+mod sources;
+mod vaults;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+
 use super::Failure;
-use crate::desired::{absolute, secrets};
+use crate::desired::absolute;
 use crate::environment::Sources;
-use crate::environment::diagnostic::{Problem, Problems};
-use crate::environment::model::SecretSource;
 use crate::names::Endpoint;
 use crate::remote::{ClientKey, Target};
 use crate::render::Bindings;
-use crate::secret::Secret;
-use crate::state::bundle::{CLIENT_KEY, HOST_KEY};
+use crate::secret::{FingerprintKey, Secret};
+use crate::state::bundle::{CLIENT_KEY, FINGERPRINTS, Former, HOST_KEY};
 use crate::state::{Bundle, BundleStore, Identity, KnownHosts, SshKey, State, Store, random_password};
+
+/// Characters of the key of all fingerprints: 256 bits.
+const FINGERPRINT_KEY: usize = 43;
 
 /// Stands for the public half of a key that the next apply makes. As long as one is.
 const TO_BE_MADE: &str = "ssh-ed25519 (made_by_the_next_apply_and_unknown_until_then_______________________)";
@@ -24,6 +30,8 @@ pub struct Planned {
     pub authorized_keys: Vec<String>,
     /// The public half of the first boot's host key.
     pub host_key_public: String,
+    /// Whether the key of all fingerprints is written down already.
+    fingerprints: bool,
     /// The secrets whose values were made just now, for this run alone.
     made: Vec<String>,
 }
@@ -48,11 +56,25 @@ pub struct Keyring {
 }
 
 impl Keyring {
-    /// Opens the bundle and makes in memory what is missing.
+    /// Opens the bundle, asks every source for its secret, and makes in memory what is missing.
     ///
     /// # Errors
-    /// A bundle that does not open, a secret that cannot be had, a key file that cannot be read.
-    pub fn open(store: &Store, state: &State, sources: &Sources) -> Result<Self, Failure> {
+    /// As [`Keyring::unlock`], and every secret that cannot be had.
+    pub async fn open(store: &Store, state: &State, sources: &Sources) -> Result<Self, Failure> {
+        let mut keyring = Self::unlock(store, state, sources)?;
+        let now = Timestamp::now();
+        let known: BTreeSet<String> = keyring.bundle.secrets.keys().cloned().collect();
+        keyring.secrets = sources::values(sources, &state.environment, &mut keyring.bundle, now, None).await?;
+        let made = keyring.bundle.secrets.keys().filter(|name| !known.contains(*name));
+        keyring.planned.made = made.cloned().collect();
+        Ok(keyring)
+    }
+
+    /// Opens the bundle for a command that needs no secret's value. No source is asked, and only keys are made in memory.
+    ///
+    /// # Errors
+    /// A bundle that does not open, a key file that cannot be read.
+    pub fn unlock(store: &Store, state: &State, sources: &Sources) -> Result<Self, Failure> {
         let bundle_store = BundleStore::new(store.storage(), &state.lineage);
         let mut bundle = match bundle_store.exists()? {
             true => bundle_store.load(&Identity::load_existing()?)?.unwrap_or_default(),
@@ -61,6 +83,12 @@ impl Keyring {
         };
         let kept = |name: &str| bundle.keys.contains_key(name);
         let (knows_client, knows_host) = (kept(CLIENT_KEY), kept(HOST_KEY));
+        let knows_fingerprints = kept(FINGERPRINTS);
+        if !knows_fingerprints {
+            bundle
+                .keys
+                .insert(FINGERPRINTS.to_owned(), random_password(FINGERPRINT_KEY)?);
+        }
         let access = &sources.environment.access;
         let (client_key, public) = match &access.ssh_key {
             Some(path) => own_key(&absolute(&sources.directory, path.get()))?,
@@ -75,6 +103,7 @@ impl Keyring {
         let mut planned = Planned {
             authorized_keys: authorized_keys.clone(),
             host_key_public: host_key.public_openssh.clone(),
+            fingerprints: knows_fingerprints,
             made: Vec::new(),
         };
         if let (None, false, Some(ours)) = (&access.ssh_key, knows_client, planned.authorized_keys.first_mut()) {
@@ -83,14 +112,6 @@ impl Keyring {
         if !knows_host {
             planned.host_key_public = TO_BE_MADE.to_owned();
         }
-        let known: BTreeSet<String> = bundle.secrets.keys().cloned().collect();
-        let secrets = resolve(sources, &mut bundle)?;
-        planned.made = bundle
-            .secrets
-            .keys()
-            .filter(|name| !known.contains(*name))
-            .cloned()
-            .collect();
         let known_hosts = KnownHosts::new(store.storage(), store.folder(), &state.environment, &state.lineage);
         known_hosts.fetch()?;
         Ok(Self {
@@ -102,8 +123,19 @@ impl Keyring {
             planned,
             client_key,
             proxy_jump: access.proxy_jump.as_ref().map(|jump| jump.get().clone()),
-            secrets,
+            secrets: BTreeMap::new(),
         })
+    }
+
+    /// One secret's value, from wherever it comes. Nothing is made.
+    ///
+    /// # Errors
+    /// When it cannot be had.
+    pub async fn value(&self, name: &str, sources: &Sources, state: &State) -> Result<Option<Secret>, Failure> {
+        let mut bundle = self.bundle.clone();
+        let now = Timestamp::now();
+        let mut values = sources::values(sources, &state.environment, &mut bundle, now, Some(name)).await?;
+        Ok(values.remove(name))
     }
 
     /// What marks stand for.
@@ -112,6 +144,13 @@ impl Keyring {
             endpoint,
             secrets: self.secrets.clone(),
             host_key: self.bundle.keys.get(HOST_KEY).cloned(),
+            fingerprints: self
+                .bundle
+                .keys
+                .get(FINGERPRINTS)
+                .cloned()
+                .map(FingerprintKey::new)
+                .unwrap_or_default(),
         }
     }
 
@@ -120,6 +159,9 @@ impl Keyring {
         let mut bindings = self.bindings(endpoint);
         for name in &self.planned.made {
             bindings.secrets.insert(name.clone(), Secret::new(TO_BE_MADE));
+        }
+        if !self.planned.fingerprints {
+            bindings.fingerprints = FingerprintKey::new(Secret::new(TO_BE_MADE));
         }
         bindings
     }
@@ -159,6 +201,23 @@ impl Keyring {
         }
         Ok(identity)
     }
+
+    /// Notes that every value is in use on the host: from now on the retention of the values before them counts.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn brought_out(&self) -> Result<(), Failure> {
+        let waits = |former: &Former| former.succeeded.is_none();
+        if !self.bundle.kept.values().flat_map(|kept| &kept.before).any(waits) {
+            return Ok(());
+        }
+        let identity = Identity::load_existing()?;
+        let mut bundle = self.store.load(&identity)?.unwrap_or_default();
+        if bundle.brought_out(Timestamp::now()) {
+            self.store.save(&bundle, &identity)?;
+        }
+        Ok(())
+    }
 }
 
 fn key(bundle: &mut Bundle, name: &str, comment: &str) -> Result<SshKey, Failure> {
@@ -184,96 +243,6 @@ fn own_key(path: &Path) -> Result<(ClientKey, String), Failure> {
         Err(error) => Err(Failure::input(
             format!("failed to read the public key {}: {error}", public.display()),
             "let `access.ssh_key` name a private key with its .pub file beside it, or leave it out to have one made",
-        )),
-    }
-}
-
-/// The value of every secret. What cannot be had is told all at once, at its line.
-fn resolve(sources: &Sources, bundle: &mut Bundle) -> Result<BTreeMap<String, Secret>, Failure> {
-    let mut values = BTreeMap::new();
-    let mut problems = Vec::new();
-    for (name, source) in secrets::sources(sources) {
-        let value = match &source {
-            SecretSource::Generate(length) => match bundle.secrets.get(&name) {
-                Some(secret) => Ok(secret.clone()),
-                None => {
-                    let made = random_password(usize::from(*length))?;
-                    bundle.secrets.insert(name.clone(), made.clone());
-                    Ok(made)
-                }
-            },
-            SecretSource::Env(variable) => std::env::var(variable).map(Secret::new).map_err(|_| {
-                (
-                    format!("the environment variable {variable} is not set"),
-                    format!("export {variable}=…"),
-                )
-            }),
-            SecretSource::File(path) => {
-                let path = absolute(&sources.directory, path);
-                std::fs::read_to_string(&path)
-                    .map(|text| trimmed(&text))
-                    .map_err(|error| {
-                        (
-                            format!("failed to read {}: {error}", path.display()),
-                            "write the secret there".into(),
-                        )
-                    })
-            }
-            SecretSource::Command(words) => command(words),
-        };
-        match value {
-            Ok(secret) => {
-                values.insert(name, secret);
-            }
-            Err((what, help)) => {
-                let span = sources.file.span_of(&["secrets", &name]);
-                problems.push(
-                    Problem::at(&sources.file, span)
-                        .says(format!("secret `{name}`: {what}"))
-                        .help(help),
-                );
-            }
-        }
-    }
-    Problems::check(problems)?;
-    Ok(values)
-}
-
-/// One line end at the end belongs to the file or program, not to the secret.
-fn trimmed(text: &str) -> Secret {
-    let text = text.strip_suffix('\n').unwrap_or(text);
-    Secret::new(text.strip_suffix('\r').unwrap_or(text))
-}
-
-fn command(words: &[String]) -> Result<Secret, (String, String)> {
-    let Some((program, args)) = words.split_first() else {
-        return Err((
-            "the command is empty".into(),
-            "write command = [\"program\", \"argument\"]".into(),
-        ));
-    };
-    let output = std::process::Command::new(program)
-        .args(args)
-        .stdin(std::process::Stdio::null())
-        .stderr(std::process::Stdio::inherit())
-        .output()
-        .map_err(|error| {
-            (
-                format!("failed to run {program}: {error}"),
-                format!("is {program} installed?"),
-            )
-        })?;
-    if !output.status.success() {
-        return Err((
-            format!("{program} ended with {}", output.status),
-            "run it by hand to see why".into(),
-        ));
-    }
-    match String::from_utf8(output.stdout) {
-        Ok(text) => Ok(trimmed(&text)),
-        Err(_) => Err((
-            format!("{program} printed something that is not text"),
-            "a secret is UTF-8 text".into(),
         )),
     }
 }

@@ -6,6 +6,8 @@ mod caller;
 mod clouds;
 mod costs;
 mod destroy;
+mod explained;
+mod extend;
 mod failure;
 mod files;
 mod gc;
@@ -13,12 +15,15 @@ mod history;
 mod init;
 mod kept;
 mod keyring;
+mod life;
 mod locked;
+mod origin;
 mod output;
 mod plan;
 mod project;
 mod refresh;
 mod saved;
+mod secrets;
 mod show;
 mod shown;
 mod ssh;
@@ -65,7 +70,9 @@ async fn command(cli: Cli) -> Result<(), Failure> {
         Command::Output(args) => output::run(directory, args),
         Command::History(args) => history::run(directory, args),
         Command::Ssh(args) => Box::pin(ssh::run(directory, operator, args)).await,
+        Command::Secrets(args) => Box::pin(secrets::run(directory, args)).await,
         Command::Destroy(args) => Box::pin(destroy::run(directory, args)).await,
+        Command::Extend(args) => Box::pin(extend::run(directory, operator, args)).await,
         Command::State(args) => match &args.command {
             cli::StateCommand::Rebuild(args) => Box::pin(state::rebuild(directory, args)).await,
             cli::StateCommand::Import(args) => Box::pin(state::import(directory, args)).await,

@@ -14,6 +14,9 @@ use crate::state::State;
 /// The certificate of Caddy's own authority, in the environment's folder.
 const CERTIFICATE: &str = "ca.crt";
 
+/// When the environment ends.
+pub const EXPIRES: &str = "expires";
+
 /// The output that names its file.
 const CA_CERTIFICATE: &str = "ca_certificate";
 
@@ -91,6 +94,9 @@ pub fn record(project: &Project, state: &mut State, desired: &Desired) -> Result
                 format!("ssh {}, http {}, https {}", endpoint.ssh, endpoint.http, endpoint.https),
             );
         }
+    }
+    if let Some(life) = state.life {
+        outputs.insert(EXPIRES.into(), life.ends.to_string());
     }
     if let Some(edge) = &desired.edge {
         let url = url(&desired.domain, &bindings);

@@ -1,4 +1,4 @@
-//! `provision plan`: what would be done. Writes nothing but the file of `--out`.
+//! `provision plan`: what would be done. Writes nothing but the file that it is told to.
 
 use std::path::Path;
 
@@ -8,33 +8,34 @@ use jiff::Timestamp;
 use super::caller::{admitted, caller};
 use super::clouds::provider;
 use super::keyring::Keyring;
+use super::life::over;
 use super::project::{Project, expected, hang_up, look, owner};
 use super::shown::Shown;
 use super::stop::until_stopped;
 use super::terminal::tell;
 use super::{Failure, costs, destroy, saved, show};
 use crate::cli::{self, Subject};
-use crate::plan::{Plan, plan_with};
+use crate::plan::plan_with;
 use crate::planfile::{Basis, Mode, PlanFile};
 
 /// Plans, and tells how it ended.
 pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Plan) -> Result<(), Failure> {
-    let shown = Shown::begin("plan", Some(&args.environment.name), args.json);
+    let shown = Shown::begin("plan", Some(args.environment.environment()), args.json);
     let ended = Box::pin(way(directory, operator, args, &shown)).await;
     shown.end(ended)
 }
 
 /// Plans, saves when that was asked for, and prints.
 async fn way(directory: &Path, operator: Option<&IpNet>, args: &cli::Plan, shown: &Shown) -> Result<(), Failure> {
-    let (file, plan) = match args.destroy {
-        true => destroy::planned(directory, args).await?,
+    let file = match args.destroy {
+        true => until_stopped(&shown.stopping(), destroy::planned(directory, args)).await?,
         false => planned(directory, operator, args, shown).await?,
     };
     if let Some(path) = &args.out {
         saved::write(path, &file)?;
     }
     match args.json {
-        true => shown.plan(&plan),
+        true => shown.outline(&file.plan),
         false => show::print_plan(&file, false, args.format)?,
     }
     if let Some(path) = &args.out {
@@ -43,7 +44,7 @@ async fn way(directory: &Path, operator: Option<&IpNet>, args: &cli::Plan, shown
             Subject::of(path)
         ));
     }
-    match (args.detailed_exitcode, plan.is_empty()) {
+    match (args.detailed_exitcode, file.plan.is_empty()) {
         (true, false) => Err(Failure::Pending),
         _ => Ok(()),
     }
@@ -54,12 +55,13 @@ async fn planned(
     operator: Option<&IpNet>,
     args: &cli::Plan,
     shown: &Shown,
-) -> Result<(PlanFile, Plan), Failure> {
+) -> Result<PlanFile, Failure> {
     let stop = shown.stopping();
     let project = Project::find(directory, &args.environment)?;
     let sources = project.sources()?;
-    let state = project.state()?;
-    let keyring = Keyring::open(&project.store, &state, &sources)?;
+    let mut state = project.state()?;
+    let ended = over(&mut state, jiff::Timestamp::now());
+    let keyring = until_stopped(&stop, Keyring::open(&project.store, &state, &sources)).await?;
     let desired = expected(&sources, &keyring, &state)?;
     let options = saved::options(&args.scope, args.allow_data_loss);
     options.check(&desired, &state)?;
@@ -77,7 +79,14 @@ async fn planned(
     let observed = admitted(&provider, &owner(&state), caller.as_ref(), work).await?;
     let mut plan = plan_with(&desired, &state, &observed, &options);
     let basis = Basis::new(&sources, &desired, &observed, &plan);
+    plan.notes.extend(ended.into_iter().chain(project.origin.notes()));
     costs::tell_of(&mut plan, &provider).await;
-    let file = PlanFile::new(Mode::apply(&options), basis, &plan, Timestamp::now());
-    Ok((file, plan))
+    let origin = project.origin.of_plan();
+    Ok(PlanFile::new(
+        Mode::apply(&options),
+        basis,
+        &plan,
+        origin,
+        Timestamp::now(),
+    ))
 }

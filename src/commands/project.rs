@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::Failure;
 use super::backend::store;
 use super::keyring::Keyring;
+use super::origin::Origin;
 use crate::cli;
 use crate::desired::{Desired, Given, desire};
 use crate::environment::{Sources, find_root, load};
@@ -24,6 +25,8 @@ pub struct Project {
     pub name: EnvironmentName,
     /// Its state.
     pub store: Store,
+    /// The file it is written in, and what that is given.
+    pub origin: Origin,
 }
 
 impl Project {
@@ -35,11 +38,16 @@ impl Project {
         let start = std::path::absolute(directory)
             .map_err(|why| Failure::other(format!("failed to find {}", directory.display()), why))?;
         let root = find_root(&start)?;
-        let store = store(&root, &environment.name, &environment.name)?;
+        let name = environment.environment();
+        let store = store(&root, name, &environment.name)?;
+        // A state that cannot be read is told by who needs it.
+        let state = store.load().ok().flatten();
+        let origin = Origin::find(&root, environment, state.as_ref())?;
         Ok(Self {
             root,
-            name: environment.name.clone(),
+            name: name.clone(),
             store,
+            origin,
         })
     }
 
@@ -48,7 +56,9 @@ impl Project {
     /// # Errors
     /// Every mistake in it.
     pub fn sources(&self) -> Result<Sources, Failure> {
-        Ok(load(&self.root, &self.name)?)
+        let mut sources = load(&self.root, &self.origin.file)?;
+        self.origin.give(&mut sources)?;
+        Ok(sources)
     }
 
     /// The state, or the beginning of one.
@@ -57,7 +67,7 @@ impl Project {
     /// When there is one that cannot be read.
     pub fn state(&self) -> Result<State, Failure> {
         Ok(match self.store.load()? {
-            Some(state) => state,
+            Some(state) => self.origin.still(state)?,
             None => State::new(self.name.clone(), random_lineage()?),
         })
     }
@@ -86,6 +96,7 @@ pub fn owner(state: &State) -> Owner {
         environment: state.environment.clone(),
         lineage: state.lineage.clone(),
         ids: ids.collect(),
+        expires: state.life.map(|life| life.ends),
     }
 }
 

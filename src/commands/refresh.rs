@@ -79,7 +79,7 @@ async fn accepted(
     shown: &Shown,
 ) -> Result<(), Failure> {
     let stop = shown.stopping();
-    let project = Project::find(directory, &cli::Name { name: name.clone() })?;
+    let project = Project::find(directory, &cli::Name::of(name.clone()))?;
     let sources = project.sources()?;
     let lock = until_stopped(&stop, lock(&project.store, "apply --refresh-only", &args.locking)).await?;
     let _heartbeat = lock.heartbeat();
@@ -93,7 +93,7 @@ async fn accepted(
         }
         accept(&mut state, &observed, Timestamp::now(), |_| true);
         // The machine may be found elsewhere by now.
-        let keyring = Keyring::open(&project.store, &state, &sources)?;
+        let keyring = Keyring::open(&project.store, &state, &sources).await?;
         let desired = desired(&sources, &keyring, &state)?;
         output::record(&project, &mut state, &desired)?;
         let mut keep = Keeper {
@@ -125,7 +125,7 @@ async fn looked(
 ) -> Result<(Plan, Observed), Failure> {
     let stop = shown.stopping();
     let waiting = |note| shown.note(note);
-    let keyring = Keyring::open(&project.store, state, sources)?;
+    let keyring = Keyring::open(&project.store, state, sources).await?;
     let desired = desired(sources, &keyring, state)?;
     let provider = provider(&sources.environment, state).await?.lean();
     let caller = caller(&desired.instance.spec, operator).await?;

@@ -46,17 +46,20 @@ impl Order {
         let path = match &args.what {
             cli::Subject::Environment(name) => {
                 return Ok(Self {
-                    environment: cli::Name { name: name.clone() },
+                    environment: cli::Name {
+                        name: name.clone(),
+                        own: args.own.clone(),
+                    },
                     options,
                     promise: None,
                 });
             }
             cli::Subject::File(path) => path,
         };
-        if options != Options::default() {
+        if options != Options::default() || args.own != cli::Own::default() {
             return Err(Failure::input(
                 format!("{} holds the options that its plan was made with", path.display()),
-                "leave --target, --replace and --allow-data-loss away, or make another plan with them",
+                "leave --target, --replace, --allow-data-loss, --name and --var away, or make another plan with them",
             ));
         }
         let promise = Promise::read(path)?;
@@ -143,8 +146,18 @@ impl Promise {
 
     /// Whose plan it is.
     pub fn environment(&self) -> cli::Name {
+        let PlanFile {
+            environment,
+            file,
+            vars,
+            ..
+        } = &self.file;
         cli::Name {
-            name: self.file.environment.clone(),
+            name: file.as_ref().unwrap_or(environment).clone(),
+            own: cli::Own {
+                name: file.as_ref().map(|_| environment.clone()),
+                vars: vars.clone().into_iter().collect(),
+            },
         }
     }
 
@@ -171,7 +184,14 @@ pub fn document(
     let desired = expected(sources, keyring, state)?;
     let plan = plan_with(&desired, state, observed, options);
     let basis = Basis::new(sources, &desired, observed, &plan);
-    Ok(PlanFile::new(Mode::apply(options), basis, &plan, Timestamp::now()))
+    let origin = (state.file.clone(), state.vars.clone());
+    Ok(PlanFile::new(
+        Mode::apply(options),
+        basis,
+        &plan,
+        origin,
+        Timestamp::now(),
+    ))
 }
 
 /// Reads a saved plan.

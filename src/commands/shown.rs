@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::Failure;
 use super::kept::Kept;
+use super::project::Project;
 use super::stop::listen;
 use super::tally::Tally;
 use super::terminal::{color, tell};
@@ -18,10 +19,10 @@ use crate::apply::{ApplyError, Stop, Stopping};
 use crate::history::recorder::Whose;
 use crate::names::EnvironmentName;
 use crate::note::Note;
-use crate::plan::{Plan, render_plan};
+use crate::plan::{Outline, Plan, render_plan};
 use crate::progress::stream::{self, Error, Outcome, Told};
 use crate::progress::{Json, Progress};
-use crate::state::{Store, who};
+use crate::state::who;
 
 /// Name and version of this program.
 const TOOL: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
@@ -32,7 +33,6 @@ pub struct Shown(Arc<Inner>);
 
 struct Inner {
     command: &'static str,
-    environment: Option<EnvironmentName>,
     begun: Instant,
     wanted: watch::Sender<Option<Stop>>,
     told: Mutex<State>,
@@ -51,7 +51,7 @@ enum Audience {
 
 impl Shown {
     /// A command begins. From now on signals want an orderly end ([`Shown::stopping`]). With `json` standard output belongs to a
-    /// program. Without an environment when a saved plan could not be read that would have named it.
+    /// program.
     pub fn begin(command: &'static str, environment: Option<&EnvironmentName>, json: bool) -> Self {
         let (wanted, _) = watch::channel(None);
         listen(wanted.clone());
@@ -61,7 +61,6 @@ impl Shown {
         };
         let shown = Self(Arc::new(Inner {
             command,
-            environment: environment.cloned(),
             begun: Instant::now(),
             wanted,
             told: Mutex::new(State {
@@ -85,38 +84,37 @@ impl Shown {
     }
 
     /// Keeps a record of what happens from now on. Only under the environment's lock.
-    pub fn keep(&self, store: &Store) {
-        let Some(environment) = &self.0.environment else {
-            return;
-        };
+    pub fn keep(&self, project: &Project) {
         self.with(|state| {
             state.kept.get_or_insert_with(|| {
                 let whose = Whose {
                     command: self.0.command.to_owned(),
-                    environment: environment.clone(),
+                    environment: project.name.clone(),
                     who: who(),
                     tool: TOOL.to_owned(),
                 };
-                Kept::begin(store, whose)
+                Kept::begin(&project.store, whose)
             });
         });
     }
 
-    /// A plan was made. People read it on standard error, unless it is what they asked for.
+    /// A plan was made that may be carried out. People read it on standard error.
     pub fn plan(&self, plan: &Plan) {
-        let people = self.with(|state| {
-            state.tally.plan(plan);
-            matches!(state.audience, Audience::People(_))
-        });
-        if people {
+        if self.with(|state| matches!(state.audience, Audience::People(_))) {
             tell(render_plan(plan, color()).trim_end());
         }
+        self.outline(&plan.into());
+    }
+
+    /// A plan was made. People are shown it by whoever made it.
+    pub fn outline(&self, plan: &Outline) {
+        self.with(|state| state.tally.plan(plan));
         told::lines(plan).into_iter().for_each(|line| self.tell(line));
     }
 
     /// What changed outside was found. What people are told is up to the command.
     pub fn drift(&self, plan: &Plan) {
-        told::drift(plan).into_iter().for_each(|line| self.tell(line));
+        told::drift(&plan.drift).into_iter().for_each(|line| self.tell(line));
     }
 
     /// Shows one event.
@@ -172,8 +170,8 @@ impl Shown {
             Err(failure) => (failure.outcome(), failure.code(), failure.explain()),
         };
         let (line, refused) = self.with(|state| (state.tally.line(), state.tally.refused()));
-        if outcome == Outcome::Refused {
-            error = refused;
+        if outcome == Outcome::Refused && error.is_none() {
+            error = Some(refused);
         }
         self.close(outcome, error.clone());
         if let Err(failure) = &result {

@@ -20,7 +20,7 @@ pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Ssh) ->
     let project = Project::find(directory, &args.environment)?;
     let sources = project.sources()?;
     let state = project.applied()?;
-    let keyring = Keyring::open(&project.store, &state, &sources)?;
+    let keyring = Keyring::unlock(&project.store, &state, &sources)?;
     let endpoint = state.endpoint().ok_or_else(|| {
         Failure::input(
             "the machine has no address yet",

@@ -17,9 +17,9 @@ use crate::cli;
 use crate::desired::{Desired, DesiredInstance};
 use crate::names::{Address, Lineage};
 use crate::plan::once_fact;
-use crate::provider::{Found, Instance, Part, Sight};
+use crate::provider::{EXPIRES, Found, Instance, Part, Sight};
 use crate::state::model::endpoint_facts;
-use crate::state::{PublicKey, State, StoreError, random_lineage};
+use crate::state::{Life, PublicKey, State, StoreError, random_lineage};
 
 /// The attribute that records what only a first boot reads.
 const FIRST_BOOT: &str = "first_boot";
@@ -49,7 +49,7 @@ pub async fn rebuild(directory: &Path, args: &cli::Rebuild) -> Result<(), Failur
     found.retain(|found| found.lineage == lineage);
 
     let mut state = State::new(project.name.clone(), lineage);
-    let keyring = Keyring::open(&project.store, &state, &sources)?;
+    let keyring = Keyring::unlock(&project.store, &state, &sources)?;
     let desired = desired(&sources, &keyring, &state)?;
     let mut owner = owner(&state);
     // Names of routes that are no more are ours all the same.
@@ -61,6 +61,7 @@ pub async fn rebuild(directory: &Path, args: &cli::Rebuild) -> Result<(), Failur
     owner.ids = found.into_iter().map(|found| (found.address, found.id)).collect();
     let sight = provider.observe(&owner, &names).await?;
     let now = Timestamp::now();
+    project.origin.record(&mut state, &sources);
     record(&mut state, sight, &provider.facts(), &desired, now);
     let believed = keyring.known_hosts.keys()?;
     // Compared without the words beside a key: the pinned one has none.
@@ -156,6 +157,7 @@ fn record_instance(
     desired: &DesiredInstance,
     now: Timestamp,
 ) {
+    let found_end = instance.attributes.get(EXPIRES).and_then(|time| time.parse().ok());
     // What the provider does not tell is taken for what the file says.
     let told = desired.spec.told();
     let mut attributes = desired.spec.attributes();
@@ -167,6 +169,11 @@ fn record_instance(
             .filter(|(name, _)| told.contains(&name.as_str()) || ["tags", "ttl"].contains(&name.as_str())),
     );
     attributes.insert(FIRST_BOOT.to_owned(), desired.first_boot.to_string());
+    state.life = desired
+        .spec
+        .ttl_seconds
+        .zip(found_end)
+        .map(|(ttl_seconds, ends)| Life { ttl_seconds, ends });
     let mut facts = instance.facts;
     facts.extend(endpoint_facts(&instance.endpoint));
     facts.extend(instance.ipv6.map(|ipv6| ("ipv6".to_owned(), ipv6.to_string())));
@@ -246,7 +253,7 @@ pub async fn import(directory: &Path, args: &cli::Import) -> Result<(), Failure>
             "one environment has one of each: destroy that one first, or give the other an environment of its own",
         ));
     }
-    let keyring = Keyring::open(&project.store, &state, &sources)?;
+    let keyring = Keyring::unlock(&project.store, &state, &sources)?;
     let desired = desired(&sources, &keyring, &state)?;
     let provider = provider(&sources.environment, &state).await?;
     let mut owner = owner(&state);

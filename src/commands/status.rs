@@ -11,6 +11,7 @@ use super::Failure;
 use super::caller::{admitted, caller};
 use super::clouds::provider;
 use super::keyring::Keyring;
+use super::life::away;
 use super::project::{Project, desired, hang_up, look, owner};
 use super::shown::waiting;
 use super::stop::{stop_on_signal, until_stopped};
@@ -26,6 +27,8 @@ use crate::remote::Probe;
 struct Report {
     environment: String,
     machine: Machine,
+    /// When it takes itself down.
+    expires: Option<Timestamp>,
     host: Option<HostReport>,
     services: Vec<Service>,
     /// Worth knowing: a newer image than the machine's.
@@ -76,7 +79,7 @@ pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Status)
     let project = Project::find(directory, &args.environment)?;
     let sources = project.sources()?;
     let state = project.applied()?;
-    let keyring = Keyring::open(&project.store, &state, &sources)?;
+    let keyring = Keyring::unlock(&project.store, &state, &sources)?;
     let desired = desired(&sources, &keyring, &state)?;
     let provider = provider(&sources.environment, &state).await?;
     let caller = caller(&desired.instance.spec, operator).await?;
@@ -92,13 +95,14 @@ pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Status)
     let stop = stop_on_signal();
     let work = until_stopped(&stop, seen);
     let (observed, certificates) = admitted(&provider, &owner(&state), caller.as_ref(), work).await?;
-    let report = report(&desired, &observed, &certificates);
+    let mut report = report(&desired, &observed, &certificates);
+    report.expires = state.life.map(|life| life.ends);
     if args.json {
         let text =
             serde_json::to_string_pretty(&report).map_err(|why| Failure::other("failed to write the status", why))?;
         return print(&format!("{text}\n"));
     }
-    print(&shown(&report))
+    print(&shown(&report, Timestamp::now()))
 }
 
 fn report(desired: &Desired, observed: &Observed, certificates: &[Certificate]) -> Report {
@@ -132,6 +136,7 @@ fn report(desired: &Desired, observed: &Observed, certificates: &[Certificate]) 
     Report {
         environment: desired.environment.to_string(),
         machine,
+        expires: None,
         host: probe.map(|probe| host(desired, probe)),
         services: probe.map(services).unwrap_or_default(),
         news: observed.news.clone(),
@@ -176,10 +181,11 @@ fn services(probe: &Probe) -> Vec<Service> {
     services
 }
 
-fn shown(report: &Report) -> String {
+fn shown(report: &Report, now: Timestamp) -> String {
     let Report {
         environment,
         machine,
+        expires,
         host,
         services,
         news,
@@ -187,6 +193,10 @@ fn shown(report: &Report) -> String {
     } = report;
     let address = machine.address.as_deref().unwrap_or("no address");
     let mut out = format!("{environment}: machine {}, {address}\n", machine.state);
+    if let Some(expires) = expires {
+        let verb = if *expires > now { "ends" } else { "ended" };
+        out.push_str(&format!("{verb}: {expires} ({})\n", away(*expires, now)));
+    }
     if let Some(host) = host {
         let word = |good: bool, yes: &'static str, no: &'static str| if good { yes } else { no };
         out.push_str(&format!(

@@ -25,8 +25,9 @@ pub async fn until_stopped<T>(stop: &Stopping, what: impl Future<Output = Result
         }
     };
     tokio::select! {
-        result = what => result,
+        biased;
         by = wanted => Err(ApplyError::Interrupted { address: None, by }.into()),
+        result = what => result,
     }
 }
 

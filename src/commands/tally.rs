@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::apply::event::Event;
 use crate::names::Address;
-use crate::plan::Plan;
+use crate::plan::Outline;
 use crate::progress::stream::{Change, Error, Outcome, Summary};
 
 /// Counts along.
@@ -24,11 +24,11 @@ pub struct Tally {
 
 impl Tally {
     /// A plan was made.
-    pub fn plan(&mut self, plan: &Plan) {
+    pub fn plan(&mut self, plan: &Outline) {
         for step in &plan.steps {
             *self.changes.entry(super::told::kind(&step.change)).or_default() += 1;
         }
-        self.refusals = plan.refusals.iter().map(ToString::to_string).collect();
+        self.refusals.clone_from(&plan.refusals);
         self.unplanned = plan.look_again.is_some();
     }
 
@@ -57,12 +57,12 @@ impl Tally {
     }
 
     /// Why it was refused.
-    pub fn refused(&self) -> Option<Error> {
-        (!self.refusals.is_empty()).then(|| Error {
+    pub fn refused(&self) -> Error {
+        Error {
             what: "refused".to_owned(),
             because: self.refusals.clone(),
             ..Error::default()
-        })
+        }
     }
 
     /// `done: machine.key; not done: machine.instance (begun), host.base`: the last line of a run that ended early. None when
@@ -126,7 +126,7 @@ mod tests {
         assert!(matches!(run.apply(&lab, Allowed::default()), Ended::Cut(_)));
         let mut broken = tally(&run);
         insta::assert_snapshot!(broken.line().unwrap(), @"done: nothing; not done: machine.instance (begun), host.identity, host.base, stack.postgres, stack.demo, edge.caddy");
-        broken.plan(&first);
+        broken.plan(&(&first).into());
         let summary = broken.summary(Outcome::Failed, 1, None, 5);
         assert_eq!(summary.done.len() + 1 + summary.left.len(), first.steps.len());
 
@@ -141,7 +141,7 @@ mod tests {
         let mut run = Run::settled(&lab);
         run.world.machine.as_mut().unwrap().power = crate::provider::Power::Off;
         let mut tally = Tally::default();
-        tally.plan(&run.plan(&lab));
+        tally.plan(&(&run.plan(&lab)).into());
         run.world.broken_at = Some(1);
         assert!(matches!(run.apply(&lab, Allowed::default()), Ended::Cut(_)));
         run.events.iter().for_each(|event| tally.event(event));

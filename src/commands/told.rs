@@ -1,6 +1,6 @@
 //! A plan as lines that programs read.
 
-use crate::plan::{self, Plan};
+use crate::plan::{self, Outline, OutlineStep};
 use crate::progress::stream::{Attribute, Change, Difference, Origin, Told};
 
 /// The kind of a change.
@@ -14,10 +14,10 @@ pub fn kind(change: &plan::Change) -> Change {
 }
 
 /// What changed outside, its steps, notes and refusals, in this order.
-pub fn lines(plan: &Plan) -> Vec<Told> {
-    let mut lines = drift(plan);
+pub fn lines(plan: &Outline) -> Vec<Told> {
+    let mut lines = drift(&plan.drift);
     lines.extend(plan.steps.iter().map(planned));
-    let notes = plan.notes.iter().cloned().chain(plan.look_again.map(str::to_owned));
+    let notes = plan.notes.iter().cloned().chain(plan.look_again.clone());
     lines.extend(notes.map(|message| Told::Note { message }));
     lines.extend(plan.refusals.iter().map(|reason| Told::Refused {
         reason: reason.to_string(),
@@ -26,16 +26,16 @@ pub fn lines(plan: &Plan) -> Vec<Told> {
 }
 
 /// What changed outside.
-pub fn drift(plan: &Plan) -> Vec<Told> {
+pub fn drift(drift: &[plan::Drift]) -> Vec<Told> {
     let told = |drift: &plan::Drift| Told::Drift {
         address: drift.address.clone(),
         differences: drift.differences.iter().map(difference).collect(),
         repaired: drift.repaired,
     };
-    plan.drift.iter().map(told).collect()
+    drift.iter().map(told).collect()
 }
 
-fn planned(step: &plan::Step) -> Told {
+fn planned(step: &OutlineStep) -> Told {
     let (because, shown, differences): (Option<&String>, &[_], &[_]) = match &step.change {
         plan::Change::Create { shown } | plan::Change::Delete { shown } => (None, shown, &[]),
         plan::Change::Update { differences } => (None, &[], differences),

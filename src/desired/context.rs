@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::Findings;
 use super::secrets::item_secret;
 use crate::environment::Sources;
-use crate::environment::model::Parameter;
+use crate::environment::model::{NeededVar, Parameter, Var};
 use crate::names::{EnvironmentName, StackName};
 use crate::render::{Mark, Rendered};
 
@@ -24,14 +24,23 @@ pub struct Context {
 impl Context {
     /// Gathers everything that does not depend on the domain.
     pub fn new(findings: &mut Findings<'_>, sources: &Sources, name: &EnvironmentName) -> Self {
-        let vars: Map<String, Value> = sources
-            .environment
-            .vars
-            .iter()
-            .map(|(name, text)| (name.clone(), json!(text.get())))
-            .collect();
-        let secrets: Map<String, Value> = super::secrets::sources(sources)
-            .into_keys()
+        let mut vars = Map::new();
+        for (name, var) in &sources.environment.vars {
+            let value = match var.get() {
+                Var::Value(value) => value,
+                Var::Needed(NeededVar { needed }) => {
+                    findings.at(
+                        var.span(),
+                        format!("`{name}` has no value"),
+                        format!("add --var {name}=VALUE: {needed}"),
+                    );
+                    // Stands for itself, so that its absence is told once.
+                    name
+                }
+            };
+            vars.insert(name.clone(), json!(value));
+        }
+        let secrets: Map<String, Value> = super::secrets::names(&super::secrets::sources(sources))
             .filter(|name| !name.contains('.'))
             .map(|name| (name.clone(), json!(Mark::Secret(name).text())))
             .collect();

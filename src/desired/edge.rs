@@ -58,6 +58,7 @@ pub fn edge(
     )]);
     Some(DesiredEdge {
         stack: DesiredStack {
+            secrets: BTreeMap::new(),
             name,
             needs: behind(sources, &routes),
             files: BTreeMap::from([

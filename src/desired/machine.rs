@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::Findings;
 use crate::environment::Sources;
 use crate::environment::model::{self, Machine, Spanned};
+use crate::names;
 use crate::provider::{Acceleration, DirectBoot, InstanceSpec, LocalImage, LocalShape, Sha512Source, Shape, local};
 
 /// The machine without its user-data; none when something is wrong, which is said. `public_key` is the key that logs in.
@@ -78,13 +79,7 @@ fn local(findings: &mut Findings<'_>, sources: &Sources, machine: &model::Local)
 
 /// A time such as `8h`, `3d` or `1h 30m`, from ten minutes to a year.
 fn seconds(findings: &mut Findings<'_>, text: &Spanned<String>) -> Option<u64> {
-    let parsed = text.get().parse::<jiff::Span>().ok();
-    let seconds = parsed
-        .and_then(|span| {
-            span.total((jiff::Unit::Second, jiff::SpanRelativeTo::days_are_24_hours()))
-                .ok()
-        })
-        .filter(|seconds| (600.0..=31_536_000.0).contains(seconds));
+    let seconds = names::seconds(text.get(), 600..=names::LONGEST_LIFE);
     if seconds.is_none() {
         findings.at(
             text.span(),
@@ -92,12 +87,7 @@ fn seconds(findings: &mut Findings<'_>, text: &Spanned<String>) -> Option<u64> {
             "write hours or days such as \"8h\" or \"3d\", from ten minutes to a year",
         );
     }
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "it is in the range above"
-    )]
-    seconds.map(|seconds| seconds as u64)
+    seconds
 }
 
 pub(super) fn within(

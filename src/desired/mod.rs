@@ -15,7 +15,7 @@ pub use edge::url;
 pub use machine::absolute;
 pub use model::{
     ArchiveRef, Body, Desired, DesiredBase, DesiredEdge, DesiredFile, DesiredInstance, DesiredService, DesiredStack,
-    Jobs,
+    Jobs, Users,
 };
 
 pub use crate::environment::image::normal as normal_image;
@@ -85,6 +85,7 @@ pub fn desire(sources: &Sources, given: &Given<'_>) -> Result<Desired, Problems>
         &base,
         given.host_key_public,
         script.as_deref().unwrap_or_default(),
+        instance_spec.as_ref().and_then(|spec| spec.ttl_seconds),
     ));
     if user_data
         .as_ref()
@@ -101,7 +102,7 @@ pub fn desire(sources: &Sources, given: &Given<'_>) -> Result<Desired, Problems>
         authorized_keys: &[],
         ..base
     };
-    let first_boot = findings.template(cloud_init::user_data(&hostname, &first_boot_base, "", ""));
+    let first_boot = findings.template(cloud_init::user_data(&hostname, &first_boot_base, "", "", None));
 
     Problems::check(findings.problems)?;
     // Whatever is missing here has been reported above, so the check has returned already.

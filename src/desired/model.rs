@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::names::{Digest, EnvironmentName, StackName};
 use crate::provider::InstanceSpec;
 use crate::render::caddyfile::Route;
@@ -81,6 +83,18 @@ pub struct DesiredStack {
     pub jobs: Jobs,
     /// Archives of the images that no registry serves, by reference.
     pub archives: BTreeMap<String, ArchiveRef>,
+    /// Who is made anew when a secret gets another value, by the secret's name.
+    pub secrets: BTreeMap<String, Users>,
+}
+
+/// Who uses a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Users {
+    /// These services.
+    Services(BTreeSet<String>),
+    /// Nobody can tell from the files: any service may.
+    Stack,
 }
 
 /// One-shot services and when they run, in order.
@@ -155,6 +169,16 @@ impl DesiredFile {
         }
     }
 
+    /// A digest of what goes to the host that may be published: of secrets, only their fingerprints are in it. The machine's
+    /// address is not: it is not known at the first apply and must not make a difference at the second.
+    pub fn fingerprint(&self, bindings: &Bindings) -> Digest {
+        Digest::of(match &self.body {
+            Body::Raw(bytes) => return Digest::of(bytes),
+            Body::Text(text) => text.fingerprinted(bindings),
+            Body::DotEnv(variables) => dot_env(variables, |text| text.fingerprinted(bindings)),
+        })
+    }
+
     /// Whether the real bytes hold a secret.
     pub fn is_secret(&self) -> bool {
         match &self.body {
@@ -162,6 +186,18 @@ impl DesiredFile {
             Body::Text(text) => text.is_secret(),
             Body::DotEnv(variables) => variables.values().any(Rendered::is_secret),
         }
+    }
+}
+
+impl DesiredFile {
+    /// The names of the secrets in it.
+    pub fn secret_names(&self) -> Vec<String> {
+        let texts: Vec<&Rendered> = match &self.body {
+            Body::Raw(_) => Vec::new(),
+            Body::Text(text) => vec![text],
+            Body::DotEnv(variables) => variables.values().collect(),
+        };
+        texts.into_iter().flat_map(Rendered::secret_names).collect()
     }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::environment::Sources;
-use crate::environment::model::{Parameter, SecretSource};
+use crate::environment::model::Parameter;
+use crate::environment::secret::SecretEntry;
 use crate::names::StackName;
 
 /// The name of the secret of one item of a stack's list: `postgres.shop`.
@@ -11,8 +12,22 @@ pub fn item_secret(stack: &StackName, item: &str) -> String {
     format!("{stack}.{item}")
 }
 
+/// The name under which the values before a rotation are known, newest first with commas between: `APP_KEY_ROTATING_FROM`.
+pub fn rotating_from(name: &str) -> String {
+    format!("{name}_ROTATING_FROM")
+}
+
+/// Every name that stands for a secret text in templates and marks: the secrets themselves, and the values before of those
+/// that have a retention.
+pub fn names(sources: &BTreeMap<String, SecretEntry>) -> impl Iterator<Item = String> {
+    sources.iter().flat_map(|(name, entry)| {
+        let before = entry.retention.map(|_| rotating_from(name));
+        std::iter::once(name.clone()).chain(before)
+    })
+}
+
 /// Every secret by name. What the environment file says wins over what a stack's manifest says.
-pub fn sources(sources: &Sources) -> BTreeMap<String, SecretSource> {
+pub fn sources(sources: &Sources) -> BTreeMap<String, SecretEntry> {
     let mut secrets = BTreeMap::new();
     for (stack, source) in &sources.stacks {
         for (name, secret) in &source.manifest.secrets {

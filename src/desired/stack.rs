@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::context::Context;
 use super::order::order;
-use super::{ArchiveRef, Body, DesiredFile, DesiredService, DesiredStack, Findings, Given, Jobs};
+use super::{ArchiveRef, Body, DesiredFile, DesiredService, DesiredStack, Findings, Given, Jobs, Users};
 use crate::environment::Sources;
 use crate::environment::compose::{Compose, HOST_NETWORK, Published, Service, published_ports};
 use crate::environment::diagnostic::Problem;
@@ -14,7 +14,7 @@ use crate::environment::model::Spanned;
 use crate::environment::stack::StackSource;
 use crate::names::{Digest, StackName};
 use crate::render::compose::{OVERRIDE, ServiceOverride, compose_override};
-use crate::render::{Bindings, Rendered, render};
+use crate::render::{Rendered, render};
 
 /// The stack's own Compose file.
 const COMPOSE: &str = "compose.yaml";
@@ -86,6 +86,7 @@ fn one(
         needs,
         services: services(&source.compose, &jobs, &scale),
         archives: archives(sources, &source.compose),
+        secrets: users(&source.compose, &files),
         files,
         jobs,
     })
@@ -254,11 +255,6 @@ fn overrides(
     scale: &BTreeMap<String, u32>,
     given: &Given<'_>,
 ) -> BTreeMap<String, ServiceOverride> {
-    // The machine's address is left out: it is not known at the first apply and must not change the label at the second.
-    let bindings = Bindings {
-        endpoint: None,
-        ..given.bindings.clone()
-    };
     source
         .compose
         .services
@@ -269,7 +265,7 @@ fn overrides(
                 let lines: String = mounted
                     .iter()
                     .filter_map(|path| files.get(*path).map(|file| (path, file)))
-                    .map(|(path, file)| format!("{} {path}\n", Digest::of(file.bind(&bindings))))
+                    .map(|(path, file)| format!("{} {path}\n", file.fingerprint(given.bindings)))
                     .collect();
                 Digest::of(lines)
             });
@@ -284,17 +280,19 @@ fn overrides(
         .collect()
 }
 
-/// The stack's files that a service sees: bind mounts of relative paths, files of variables, and the files behind Compose
-/// secrets and configs of the stack.
+/// The stack's files that a service sees: bind mounts of relative paths, files of variables, and the files behind the Compose
+/// secrets and configs that it uses.
 fn seen_files<'a>(compose: &Compose, service: &str, files: &'a BTreeMap<String, DesiredFile>) -> BTreeSet<&'a String> {
     let Some(service) = compose.services.get(service) else {
         return BTreeSet::new();
     };
+    // What a service extends may bring further secrets and configs: all of them are taken to be its.
+    let extends = service.extends.is_some();
     let roots: Vec<&str> = service
         .relative_binds()
         .chain(&service.env_files)
-        .chain(&compose.secret_files)
-        .chain(&compose.config_files)
+        .chain(used(&compose.secret_files, &service.secrets, extends))
+        .chain(used(&compose.config_files, &service.configs, extends))
         .map(|path| path.get().trim_start_matches("./").trim_end_matches('/'))
         .collect();
     let under = |path: &str, root: &str| {
@@ -307,6 +305,64 @@ fn seen_files<'a>(compose: &Compose, service: &str, files: &'a BTreeMap<String, 
         .keys()
         .filter(|path| roots.iter().any(|root| under(path, root)))
         .collect()
+}
+
+fn used<'c>(
+    list: &'c [(String, Spanned<String>)],
+    names: &BTreeSet<String>,
+    all: bool,
+) -> impl Iterator<Item = &'c Spanned<String>> {
+    let used = list.iter().filter(move |(name, _)| all || names.contains(name));
+    used.map(|(_, file)| file)
+}
+
+/// Who uses each secret of a stack: through a file that a service sees, or a variable that its part of the Compose file names.
+fn users(compose: &Compose, files: &BTreeMap<String, DesiredFile>) -> BTreeMap<String, Users> {
+    // What `include` and `extends` bring is only known to the host.
+    let open = compose.include.is_some() || compose.services.values().any(|service| service.extends.is_some());
+    let mut users: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut shared = BTreeSet::new();
+    for secret in files.values().flat_map(DesiredFile::secret_names) {
+        users.entry(secret).or_default();
+    }
+    for (name, service) in &compose.services {
+        let seen = seen_files(compose, name, files);
+        let seen = seen
+            .into_iter()
+            .filter_map(|path| files.get(path))
+            .flat_map(DesiredFile::secret_names);
+        let named = service
+            .variables
+            .iter()
+            .flat_map(|variable| secrets_of(files, variable));
+        for secret in seen.chain(named) {
+            users.entry(secret).or_default().insert(name.clone());
+        }
+    }
+    for variable in &compose.shared_variables {
+        shared.extend(secrets_of(files, variable));
+    }
+    users
+        .into_iter()
+        .map(
+            |(secret, services)| match open || services.is_empty() || shared.contains(&secret) {
+                true => (secret, Users::Stack),
+                false => (secret, Users::Services(services)),
+            },
+        )
+        .collect()
+}
+
+/// The secrets in the value of a variable of `.env`.
+fn secrets_of(files: &BTreeMap<String, DesiredFile>, variable: &str) -> Vec<String> {
+    match files.get(DOT_ENV).map(|file| &file.body) {
+        Some(Body::DotEnv(variables)) => variables
+            .get(variable)
+            .into_iter()
+            .flat_map(Rendered::secret_names)
+            .collect(),
+        _ => Vec::new(),
+    }
 }
 
 fn image_of(service: &Service) -> Option<String> {

@@ -13,7 +13,7 @@ use super::diagnostic::{Problem, Source};
 
 mod shape;
 
-use shape::{Definitions, Shape, Table, quoted};
+use shape::{Choice, Definitions, Shape, Table, quoted};
 
 /// Everything in `tree` that `schema` does not allow.
 pub(super) fn against(schema: &Value, source: &Source, tree: &Spanned<DeTable<'_>>) -> Vec<Problem> {
@@ -81,6 +81,15 @@ impl<'s> Check<'s> {
                     words,
                     "it is one of",
                 ));
+            }
+            (Shape::AnyOf(shapes), DeValue::Table(table))
+                if shapes.iter().any(|shape| matches!(shape, Shape::Table(_))) =>
+            {
+                for shape in shapes {
+                    if let Shape::Table(shape) = shape {
+                        self.table(shape, table, path);
+                    }
+                }
             }
             (shape, given) if shape.takes(self.definitions, given) => {}
             (shape, given) => {
@@ -150,22 +159,37 @@ impl<'s> Check<'s> {
         }
     }
 
-    fn choice(&mut self, choices: &BTreeMap<&'s str, &'s Value>, table: &DeTable<'_>, path: &Path) {
-        let known: Vec<&str> = choices.keys().copied().collect();
+    fn choice(&mut self, choices: &BTreeMap<&'s str, Choice<'s>>, table: &DeTable<'_>, path: &Path) {
+        let beside: BTreeMap<&str, Vec<&str>> = choices.iter().fold(BTreeMap::new(), |mut all, (name, choice)| {
+            for key in choice.beside.keys() {
+                all.entry(*key).or_insert_with(Vec::new).push(*name);
+            }
+            all
+        });
+        let known: Vec<&str> = choices.keys().chain(beside.keys()).copied().collect();
         let mut given: Vec<_> = table.iter().collect();
         given.sort_by_key(|(key, _)| key.span().start);
+        let chosen = given.iter().find_map(|(key, _)| choices.get(key.get_ref().as_ref()));
         for (key, value) in &given {
             let below = path.below(key);
-            match choices.get(key.get_ref().as_ref()) {
-                Some(schema) => self.value(schema, value, &below),
-                None => {
+            let name = key.get_ref().as_ref();
+            let schema = choices.get(name).map(|choice| choice.schema);
+            match (schema.or_else(|| chosen?.beside.get(name).copied()), beside.get(name)) {
+                (Some(schema), _) => self.value(schema, value, &below),
+                // Without any of the keys that it goes with, those are what is missing.
+                (None, Some(with)) => self.problems.push(
+                    self.source
+                        .at(key.span())
+                        .says(format!("`{}` does not belong here", below.text))
+                        .help(format!("it goes with {}", quoted(with))),
+                ),
+                (None, None) => {
                     let message = match path.text.as_str() {
-                        "machine" => format!("unknown provider `{}`", key.get_ref()),
+                        "machine" => format!("unknown provider `{name}`"),
                         _ => format!("unknown key `{}`", below.text),
                     };
                     let problem = self.source.at(key.span()).says(message);
-                    self.problems
-                        .push(unknown(problem, key.get_ref(), &known, "there are:"));
+                    self.problems.push(unknown(problem, name, &known, "there are:"));
                 }
             }
         }
@@ -224,7 +248,7 @@ pub fn nearest<'k>(given: &str, known: impl Iterator<Item = &'k str>) -> Option<
 
 /// What a value of the wrong type could be turned into.
 fn remedy(shape: &Shape<'_>, given: &DeValue<'_>, source: &Source, span: Range<usize>) -> Option<String> {
-    let written = source.at(span);
+    let written = source.at(span.clone());
     let written = source.text[written.span].trim();
     if written.len() > 80 || written.contains('\n') {
         return None;
@@ -240,6 +264,15 @@ fn remedy(shape: &Shape<'_>, given: &DeValue<'_>, source: &Source, span: Range<u
         },
         (Shape::Text, DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_)) => {
             Some(format!("write \"{written}\" with quotes"))
+        }
+        (Shape::AnyOf(shapes), given)
+            if shapes
+                .iter()
+                .all(|shape| matches!(shape, Shape::Text | Shape::Table(_))) =>
+        {
+            shapes
+                .iter()
+                .find_map(|shape| remedy(shape, given, source, span.clone()))
         }
         (Shape::List(_), DeValue::String(_)) => Some(format!("write [{written}]")),
         _ => None,
@@ -258,7 +291,7 @@ fn given_words(value: &DeValue<'_>) -> &'static str {
     }
 }
 
-fn one_table(path: &str, choices: &BTreeMap<&str, &Value>) -> String {
+fn one_table(path: &str, choices: &BTreeMap<&str, Choice<'_>>) -> String {
     if path.contains('.') {
         let keys: Vec<&str> = choices.keys().copied().collect();
         return format!("give it one of {}", quoted(&keys));

@@ -3,7 +3,7 @@
 //! The host's own `docker compose config` has the last word over `extends`, `include`, profiles and interpolation; this
 //! view finds the mistakes that can be found without a host. `${…}` stays as it is written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::diagnostic::{Problem, Problems, Source};
@@ -25,14 +25,16 @@ pub struct Compose {
     pub volumes: Vec<Spanned<String>>,
     /// Names of the top-level `networks`.
     pub networks: Vec<Spanned<String>>,
-    /// Files that top-level `secrets` are read from.
-    pub secret_files: Vec<Spanned<String>>,
-    /// Files that top-level `configs` are read from.
-    pub config_files: Vec<Spanned<String>>,
+    /// Files that top-level `secrets` are read from, with the secrets' names.
+    pub secret_files: Vec<(String, Spanned<String>)>,
+    /// Files that top-level `configs` are read from, with the configs' names.
+    pub config_files: Vec<(String, Spanned<String>)>,
     /// Where `include` stands.
     pub include: Option<Range<usize>>,
     /// Every `${NAME}` in a value, each place once.
     pub variables: Vec<Variable>,
+    /// Names of the variables outside of `services`: what they change may be a matter of every service.
+    pub shared_variables: BTreeSet<String>,
 }
 
 /// A service of a Compose file.
@@ -56,6 +58,12 @@ pub struct Service {
     pub binds: Vec<Spanned<String>>,
     /// Files of variables; those with `required: false` are left out.
     pub env_files: Vec<Spanned<String>>,
+    /// Names of the variables that it takes from `.env`: `${NAME}`, and entries of `environment` without a value.
+    pub variables: BTreeSet<String>,
+    /// Names under `secrets`.
+    pub secrets: BTreeSet<String>,
+    /// Names under `configs`.
+    pub configs: BTreeSet<String>,
     /// Names of the profiles; a service with one does not start by itself.
     pub profiles: Vec<String>,
     /// Services it waits for.
@@ -103,6 +111,12 @@ impl View<'_> {
         let mut compose = Compose {
             include: root.get("include").map(|(key, _)| key.span.clone()),
             variables: variables::variables(root),
+            shared_variables: root
+                .entries()
+                // What stands under `x-…` counts where it is used.
+                .filter(|(key, _)| key.name != "services" && !key.name.starts_with("x-"))
+                .flat_map(|(_, node)| variables::names(node))
+                .collect(),
             ..Compose::default()
         };
         match root.get("services") {
@@ -134,7 +148,10 @@ impl View<'_> {
             ("configs", &mut compose.config_files),
         ] {
             let entries = root.get(name).into_iter().flat_map(|(_, node)| node.entries());
-            into.extend(entries.filter_map(|(_, entry)| entry.get("file").and_then(|(_, file)| spanned(file))));
+            into.extend(entries.filter_map(|(key, entry)| {
+                let (_, file) = entry.get("file")?;
+                Some((key.name.clone(), spanned(file)?))
+            }));
         }
         compose
     }
@@ -179,6 +196,9 @@ impl View<'_> {
                 .filter_map(bind)
                 .collect(),
             env_files: get("env_file").map(env_files).unwrap_or_default(),
+            variables: variables::names(node).chain(passed_on(get("environment"))).collect(),
+            secrets: get("secrets").map(used).unwrap_or_default(),
+            configs: get("configs").map(used).unwrap_or_default(),
             profiles: get("profiles")
                 .map(|node| node.items().iter().filter_map(Node::text).collect())
                 .unwrap_or_default(),
@@ -247,6 +267,30 @@ fn names(node: &Node) -> Vec<Spanned<String>> {
         .entries()
         .map(|(key, _)| Spanned::at(key.name.clone(), key.span.clone()));
     keys.chain(node.items().iter().filter_map(spanned)).collect()
+}
+
+/// Names of top-level `secrets` or `configs` that a service uses: `name`, or `{source: name, …}`.
+fn used(node: &Node) -> BTreeSet<String> {
+    let name = |item: &Node| match item.get("source") {
+        Some((_, source)) => source.text(),
+        None => item.text(),
+    };
+    node.items().iter().filter_map(name).collect()
+}
+
+/// Entries of `environment` without a value: Compose takes it from `.env`.
+fn passed_on(node: Option<&Node>) -> Vec<String> {
+    let Some(node) = node else { return Vec::new() };
+    let empty = node
+        .entries()
+        .filter(|(_, value)| matches!(value.value, Value::Null))
+        .map(|(key, _)| key.name.clone());
+    let bare = node
+        .items()
+        .iter()
+        .filter_map(Node::text)
+        .filter(|text| !text.contains('='));
+    empty.chain(bare).collect()
 }
 
 /// Anything but a plain "no" counts: `${PRIVILEGED}` may well be on.

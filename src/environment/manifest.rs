@@ -7,7 +7,8 @@ use serde::Deserialize;
 
 use super::decode::document;
 use super::diagnostic::{Problem, Problems, Source};
-use super::model::{Parameter, SecretSource, Spanned, Text};
+use super::model::{Parameter, Spanned, Text};
+use super::secret::SecretEntry;
 
 /// The keys of `[stacks.<name>]` that are ours and cannot be parameters.
 const RESERVED: [&str; 3] = ["path", "env", "scale"];
@@ -25,7 +26,7 @@ pub struct Manifest {
     /// What `[stacks.<name>]` of the environment file may set.
     pub parameters: BTreeMap<String, Declaration>,
     /// Secrets that the stack needs. The environment's own `[secrets]` entry of the same name wins.
-    pub secrets: BTreeMap<String, Spanned<SecretSource>>,
+    pub secrets: BTreeMap<String, Spanned<SecretEntry>>,
     /// Lines of the stack's `.env`, for the interpolation of its Compose file.
     pub env: BTreeMap<String, Text>,
     /// What is made for each item of a list parameter.
@@ -102,7 +103,7 @@ impl ParameterKind {
 #[serde(deny_unknown_fields)]
 pub struct Each {
     /// A secret named `<stack>.<item>`.
-    pub secret: Option<Spanned<SecretSource>>,
+    pub secret: Option<Spanned<SecretEntry>>,
     /// A connection URL offered to other stacks as `{{stacks.<stack>.url.<item>}}`; sees `{{item}}` and `{{secret}}`.
     pub url: Option<Text>,
 }

@@ -14,8 +14,10 @@ pub mod image;
 pub mod manifest;
 pub mod model;
 pub mod schema;
+pub mod secret;
 pub mod stack;
 pub mod template;
+mod vars;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -30,6 +32,7 @@ use diagnostic::{Problem, Problems, Source};
 use image::ImageArchive;
 use model::Environment;
 use stack::{StackSource, load_stack};
+pub use vars::UnknownVar;
 
 use crate::names::{EnvironmentName, StackName};
 
@@ -99,7 +102,10 @@ impl LoadError {
                     true => String::new(),
                     false => format!("there are: {}. ", known.join(", ")),
                 };
-                Some(format!("{near}{list}A new one is written by `provision init {name}`"))
+                Some(format!(
+                    "{near}{list}A new one is written by `provision init {name}`; \
+                     one of a file that serves many is `FILE --name {name}` until it is applied"
+                ))
             }
             Self::Unlistable { .. } | Self::Problems(_) => None,
         }

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::secret::SecretEntry;
+
 /// A text that may hold `{{…}}`, with its place.
 pub type Text = Spanned<String>;
 
@@ -61,7 +63,7 @@ pub struct Environment {
     /// The Docker network that every stack shares.
     #[serde(default = "default_network")]
     pub network: Text,
-    /// How long the environment shall live, such as `8h` or `3d`: everything is tagged with its end.
+    /// How long the environment shall live, such as `8h` or `3d`: then the machine takes itself down.
     pub ttl: Option<Spanned<String>>,
     /// The machine: exactly one of the tables `[machine.aws]`, `[machine.local]`; the table names the provider.
     pub machine: Spanned<Machine>,
@@ -77,12 +79,12 @@ pub struct Environment {
     /// Where the state is kept.
     #[serde(default)]
     pub state: StateTable,
-    /// Values for `{{vars.NAME}}`.
+    /// Values for `{{vars.NAME}}`; `--var NAME=VALUE` gives another one.
     #[serde(default)]
-    pub vars: BTreeMap<String, Text>,
+    pub vars: BTreeMap<String, Spanned<Var>>,
     /// Secrets for `{{secrets.NAME}}` and for the stacks that ask for them.
     #[serde(default)]
-    pub secrets: BTreeMap<String, Spanned<SecretSource>>,
+    pub secrets: BTreeMap<String, Spanned<SecretEntry>>,
     /// The Compose projects, by name: a built-in stack or a folder.
     #[serde(default)]
     pub stacks: BTreeMap<Spanned<String>, Stack>,
@@ -335,20 +337,6 @@ pub enum BackendKind {
     S3,
 }
 
-/// Where a secret's value comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase", deny_unknown_fields)]
-pub enum SecretSource {
-    /// Made once, this many letters and digits long, and kept in the encrypted bundle.
-    Generate(u16),
-    /// Read from an environment variable of the caller.
-    Env(String),
-    /// Read from a file, relative to the environment file; one trailing newline is dropped.
-    File(String),
-    /// The standard output of a command; one trailing newline is dropped.
-    Command(Vec<String>),
-}
-
 /// `[stacks.<name>]`: `path`, `env` and `scale` are ours, every other key is a parameter of the stack.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 pub struct Stack {
@@ -363,6 +351,24 @@ pub struct Stack {
     /// Parameters that the stack's `stack.toml` declares.
     #[serde(flatten)]
     pub parameters: BTreeMap<String, Parameter>,
+}
+
+/// The value of a var.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Var {
+    /// The value, unless another is given.
+    Value(String),
+    /// None: it must be given.
+    Needed(NeededVar),
+}
+
+/// A var that has no value of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NeededVar {
+    /// What it is for, told to who forgets `--var`.
+    pub needed: String,
 }
 
 /// The value of a stack's parameter.

@@ -239,7 +239,8 @@ impl StackSource {
     fn missing_files(&self) -> Vec<Problem> {
         let compose = &self.compose;
         let env_files = compose.services.values().flat_map(|service| &service.env_files);
-        let named = env_files.chain(&compose.secret_files).chain(&compose.config_files);
+        let mounted = compose.secret_files.iter().chain(&compose.config_files);
+        let named = env_files.chain(mounted.map(|(_, file)| file));
         named
             .filter_map(|file| {
                 let path = file.get().strip_prefix("./").unwrap_or(file.get());

@@ -102,7 +102,7 @@ fn an_unknown_environment_is_told_with_those_that_there_are() {
     ]);
     assert_snapshot!(error(&project, "demoo"), @r#"
     there is no environment `demoo`: PROJECT/environments/demoo.toml does not exist
-    help: did you mean `demo`? there are: demo, prod. A new one is written by `provision init demoo`
+    help: did you mean `demo`? there are: demo, prod. A new one is written by `provision init demoo`; one of a file that serves many is `FILE --name demoo` until it is applied
     "#);
 }
 

@@ -181,15 +181,16 @@ fn row(out: &mut String, step: &Step, y: f64, scale: &Scale, end: u64) -> f64 {
     let height = match caption(step, end) {
         None => ROW,
         Some(words) => {
-            // From the beginning of the bar where there is room, else to the edge of the picture.
-            let room = WIDTH - MARGIN - scale.left;
-            let words = cut(&words, letters(room / SMALL_LETTER));
-            let x = from
-                .min(WIDTH - MARGIN - columns(words.chars().count()) * SMALL_LETTER)
-                .max(scale.left);
+            // From the beginning of the bar where there is room, else up to the edge of the picture.
+            let edge = WIDTH - MARGIN;
+            let words = cut(&words, letters((edge - scale.left) / SMALL_LETTER));
+            let (x, anchor) = match from + columns(words.chars().count()) * SMALL_LETTER <= edge {
+                true => (from, "start"),
+                false => (edge, "end"),
+            };
             let _ = writeln!(
                 out,
-                "<text class=\"small\" x=\"{}\" y=\"{}\">{}</text>",
+                "<text class=\"small\" x=\"{}\" y=\"{}\" text-anchor=\"{anchor}\">{}</text>",
                 round(x),
                 y + BAR + 11.0,
                 text(&words)
@@ -415,13 +416,13 @@ mod tests {
         <rect class="done" x="145.3" y="76" width="499.9" height="14" rx="2"><title>machine.instance: create in 42.1s</title></rect>
         <rect fill="url(#waiting)" x="147.6" y="76" width="497.6" height="14"><title>waited 41.9s for sshd at 127.77.0.1:22 (port 22 open, no ssh banner yet)</title></rect>
         <text class="dim" x="651.2" y="87.5">42.1s</text>
-        <text class="small" x="145.3" y="101">waited 41.9s for sshd at 127.77.0.1:22 (port 22 open, no ssh banner yet)</text>
+        <text class="small" x="145.3" y="101" text-anchor="start">waited 41.9s for sshd at 127.77.0.1:22 (port 22 open, no ssh banner yet)</text>
         </g>
         <g class="step">
         <text x="135.2" y="128.5" text-anchor="end">stack.app</text>
         <rect class="failed" x="645.2" y="117" width="224.5" height="14" rx="2"><title>stack.app: deploy in 18.9s, failed</title></rect>
         <text class="bad" x="875.6" y="128.5">18.9s</text>
-        <text class="small" x="645.2" y="142">service `web` is unhealthy</text>
+        <text class="small" x="645.2" y="142" text-anchor="start">service `web` is unhealthy</text>
         </g>
         <g class="step">
         <text x="135.2" y="169.5" text-anchor="end">edge.caddy</text>
@@ -453,7 +454,7 @@ mod tests {
             .split(" x=\"")
             .skip(1)
             .map(|rest| rest.split('"').next().unwrap().parse::<f64>().unwrap());
-        assert!(right.fold(0.0, f64::max) < WIDTH - 30.0);
+        assert!(right.fold(0.0, f64::max) < WIDTH - 20.0);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::drift::is_to_converge;
 use super::machine::Host;
-use super::{Action, Change, Difference, Origin, Plan, Step};
+use super::{Action, Change, Difference, Origin, Plan, Refusal, Step};
 use crate::desired::Desired;
 use crate::names::Address;
 use crate::observe::Observed;
@@ -21,6 +21,20 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, host: Host, p
             .filter(|record| host == Host::Stays && record.status == Status::Present)
     };
 
+    if host == Host::Stays
+        && let Some(owner) = observed.host.probe().and_then(|probe| probe.owner.as_ref())
+        && *owner != state.lineage.as_str()
+    {
+        plan.refusals.push(Refusal {
+            address: None,
+            reason: format!(
+                "the host belongs to the lineage {owner}, and this state is of the lineage {}: another state thinks that this machine is \
+                 its own. Work with that one, or give the host to this one: provision state unlock {} --host --force",
+                state.lineage, state.environment
+            ),
+        });
+    }
+
     if present(&Address::HostIdentity).is_none() {
         plan.steps.push(Step {
             address: Address::HostIdentity,
@@ -35,6 +49,8 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, host: Host, p
             facts: BTreeMap::new(),
         });
     }
+
+    super::life::plan(desired, state, observed, host, plan);
 
     let digest = desired.base.digest();
     let mut attributes = BTreeMap::from([("script".to_owned(), digest.to_string())]);

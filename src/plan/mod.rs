@@ -5,10 +5,12 @@ mod destroy;
 mod display;
 pub mod drift;
 mod host;
+mod life;
 mod machine;
 mod model;
 mod outline;
 mod scope;
+mod secrets;
 mod seen;
 mod stacks;
 #[cfg(test)]
@@ -17,9 +19,11 @@ mod tests;
 pub use destroy::plan_destroy;
 pub use display::{render_drift, render_outline, render_plan};
 pub use drift::{Drift, accept, remember, settle};
+pub use life::{end_attributes, end_is_set, plan_end};
 pub use model::{Action, Change, Difference, Origin, Plan, Refusal, Release, Step};
 pub use outline::{Outline, OutlineStep, Summary};
 pub use scope::{Options, Unknown};
+pub use secrets::restarts;
 pub use seen::base as seen_of_base;
 pub use stacks::{RELEASE, STACKS, attributes, job_fact, once_fact};
 

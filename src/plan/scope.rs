@@ -87,8 +87,15 @@ fn written(desired: &Desired) -> BTreeSet<Address> {
     let layers = [Address::MachineInstance, Address::HostIdentity, Address::HostBase];
     let stacks = desired.stacks.iter().map(|stack| Address::Stack(stack.name.clone()));
     let edge = desired.edge.iter().map(|_| Address::Edge);
+    let end = desired.instance.spec.ttl_seconds.map(|_| Address::Ttl);
     let parts = desired.instance.spec.parts().into_keys();
-    layers.into_iter().chain(parts).chain(stacks).chain(edge).collect()
+    layers
+        .into_iter()
+        .chain(parts)
+        .chain(end)
+        .chain(stacks)
+        .chain(edge)
+        .collect()
 }
 
 /// Leaves the targets in the plan, what they need, and what stands on a machine that one of these steps makes anew.
@@ -168,7 +175,8 @@ fn needs(address: &Address, plan: &Plan, desired: &Desired) -> Vec<Address> {
             Address::MachineVolume,
             Address::MachineAddress,
         ],
-        Address::HostBase => vec![Address::HostIdentity],
+        Address::Ttl => vec![Address::HostIdentity],
+        Address::HostBase => vec![Address::HostIdentity, Address::Ttl],
         Address::Stack(name) => {
             let stack = desired.stacks.iter().find(|stack| stack.name == *name);
             let stacks = stack.map(of_stack).unwrap_or_default();

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use look::{Look, exposed, impostors};
 
 use super::machine::Host;
+use super::secrets;
 use super::seen::{self, CONFIG};
 use super::{Action, Change, Difference, Options, Origin, Plan, Release, Step};
 use crate::desired::{Body, Desired, DesiredService, DesiredStack, normal_image};
@@ -141,7 +142,12 @@ fn one(
         return;
     };
 
-    let mut differences = written(record, &wanted);
+    let mut differences = secrets::rotated(stack, record, &wanted);
+    let rotated = !differences.is_empty();
+    differences.extend(written(record, &wanted).into_iter().filter(|difference| {
+        // The labels follow the secrets, and who is made anew has been said.
+        !(rotated && secrets::is_label_alone(difference))
+    }));
     differences.extend(once.iter().map(|job| Difference {
         subject: format!("job {job}"),
         old: Some("never ran".into()),
@@ -231,6 +237,7 @@ pub fn attributes(stack: &DesiredStack, known: &Bindings) -> BTreeMap<String, St
     for (reference, archive) in &stack.archives {
         attributes.insert(format!("image.{reference}"), archive.image_id.clone());
     }
+    attributes.extend(secrets::fingerprints(stack, known));
     attributes
 }
 
@@ -266,7 +273,8 @@ fn written(record: &Record, wanted: &BTreeMap<String, String>) -> Vec<Difference
     let names: std::collections::BTreeSet<&String> = record.attributes.keys().chain(wanted.keys()).collect();
     let mut differences: Vec<Difference> = names
         .into_iter()
-        .filter(|name| *name != "written" && record.attributes.get(*name) != wanted.get(*name))
+        .filter(|name| *name != "written" && !name.starts_with(secrets::PREFIX))
+        .filter(|name| record.attributes.get(*name) != wanted.get(*name))
         .map(|name| Difference {
             subject: name.split_once('.').map_or(name.as_str(), |(_, rest)| rest).to_owned(),
             old: record.attributes.get(name).map(|value| short(name, value)),

@@ -4,8 +4,10 @@
 mod drift;
 mod host;
 mod interrupted;
+mod life;
 mod machine;
 mod parts;
+mod secrets;
 mod stacks;
 
 use crate::fixture::{Lab, Run};

@@ -46,6 +46,12 @@ pub struct PlanFile {
     pub created_at: Timestamp,
     /// Whose plan it is.
     pub environment: EnvironmentName,
+    /// The environment file, where that bears another name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<EnvironmentName>,
+    /// The values in place of the file's own `[vars]`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub vars: BTreeMap<String, String>,
     /// What was asked for.
     pub mode: Mode,
     /// What it was made from: as long as this is the same, so is the plan.
@@ -53,6 +59,9 @@ pub struct PlanFile {
     /// What would be done.
     pub plan: Outline,
 }
+
+/// Where an environment is written: the file, where that bears another name, and the values in place of its own `[vars]`.
+pub type Origin = (Option<EnvironmentName>, BTreeMap<String, String>);
 
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -254,13 +263,15 @@ struct Header {
 
 impl PlanFile {
     /// Puts a plan and what it was made from together.
-    pub fn new(mode: Mode, made_from: Basis, plan: &Plan, now: Timestamp) -> Self {
+    pub fn new(mode: Mode, made_from: Basis, plan: &Plan, (file, vars): Origin, now: Timestamp) -> Self {
         Self {
             format: FORMAT.to_owned(),
             version: VERSION,
             written_by: crate::state::model::WRITER.to_owned(),
             created_at: now,
             environment: plan.environment.clone(),
+            file,
+            vars,
             mode,
             made_from,
             plan: Outline::from(plan),

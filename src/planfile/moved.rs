@@ -20,6 +20,9 @@ pub(super) fn moved(saved: &PlanFile, now: &PlanFile) -> Vec<String> {
         written_by,
         created_at: _,
         environment,
+        // What they come to is in what was rendered.
+        file: _,
+        vars: _,
         mode: _,
         made_from:
             Basis {

@@ -118,8 +118,10 @@ impl Seen {
             os,
             hostname,
             cloud_init,
+            owner,
             converged,
             converge_failed,
+            expires,
             base,
             host_key,
             files,
@@ -148,12 +150,18 @@ impl Seen {
         if let Some(hostname) = hostname {
             self.put(HOST, "hostname", hostname);
         }
+        if let Some(owner) = owner {
+            self.put(HOST, "owner", owner);
+        }
         // Its other fields are times.
         if let Some(status) = cloud_init.get("status").and_then(|status| status.as_str()) {
             self.put(HOST, "cloud-init", status);
         }
         if let Some(key) = host_key {
             self.put(Address::HostIdentity, "host key", Digest::of(key).short());
+        }
+        if let Some(expires) = expires {
+            self.put(Address::Ttl, "timer", expires);
         }
         self.base(base, converged.as_deref(), converge_failed.as_deref());
         for (path, file) in files {

@@ -70,21 +70,21 @@ mod tests {
             });
         }
         insta::assert_snapshot!(shared.text(), @r#"
-        {"at":"1970-01-01T00:00:00Z","event":"started","steps":[{"address":"machine.instance","title":"create"},{"address":"stack.app","title":"deploy"},{"address":"edge.caddy","title":"deploy"}]}
-        {"at":"1970-01-01T00:00:00.01Z","event":"step_started","address":"machine.instance","title":"create"}
-        {"at":"1970-01-01T00:00:00.2Z","event":"waiting","address":"machine.instance","reason":"sshd at 127.77.0.1:22 (port 22 closed: connection refused)"}
-        {"at":"1970-01-01T00:00:00.9Z","event":"waiting","address":"machine.instance","reason":"sshd at 127.77.0.1:22 (port 22 closed: connection refused)"}
-        {"at":"1970-01-01T00:00:01Z","event":"warning","address":"machine.instance","message":"no KVM here:\nthe machine runs under emulation"}
-        {"at":"1970-01-01T00:00:10.3Z","event":"waiting","address":"machine.instance","reason":"sshd at 127.77.0.1:22 (port 22 closed: connection refused)"}
-        {"at":"1970-01-01T00:00:10.4Z","event":"waiting","address":"machine.instance","reason":"sshd at 127.77.0.1:22 (port 22 open, no ssh banner yet)"}
-        {"at":"1970-01-01T00:00:42.1Z","event":"step_finished","address":"machine.instance","millis":42090}
-        {"at":"1970-01-01T00:00:42.1Z","event":"step_started","address":"stack.app","title":"deploy"}
-        {"at":"1970-01-01T00:00:42.2Z","event":"bytes","address":"stack.app","done":1048576,"total":104857600}
-        {"at":"1970-01-01T00:00:50Z","event":"bytes","address":"stack.app","done":52428800,"total":104857600}
-        {"at":"1970-01-01T00:00:52.2Z","event":"bytes","address":"stack.app","done":78643200,"total":104857600}
-        {"at":"1970-01-01T00:01:00Z","event":"line","address":"stack.app","line":"\u001b[33mContainer app-web-1  Unhealthy\u001b[0m"}
-        {"at":"1970-01-01T00:01:01Z","event":"step_failed","address":"stack.app","message":"service `web` is unhealthy"}
-        {"at":"1970-01-01T00:01:01Z","event":"finished","done":1,"left":2,"millis":61000}
+        {"at":"1970-01-01T00:00:00.000Z","event":"started","steps":[{"address":"machine.instance","title":"create"},{"address":"stack.app","title":"deploy"},{"address":"edge.caddy","title":"deploy"}]}
+        {"at":"1970-01-01T00:00:00.010Z","event":"step_started","address":"machine.instance","title":"create"}
+        {"at":"1970-01-01T00:00:00.200Z","event":"waiting","address":"machine.instance","reason":"sshd at 127.77.0.1:22 (port 22 closed: connection refused)"}
+        {"at":"1970-01-01T00:00:00.900Z","event":"waiting","address":"machine.instance","reason":"sshd at 127.77.0.1:22 (port 22 closed: connection refused)"}
+        {"at":"1970-01-01T00:00:01.000Z","event":"warning","address":"machine.instance","message":"no KVM here:\nthe machine runs under emulation"}
+        {"at":"1970-01-01T00:00:10.300Z","event":"waiting","address":"machine.instance","reason":"sshd at 127.77.0.1:22 (port 22 closed: connection refused)"}
+        {"at":"1970-01-01T00:00:10.400Z","event":"waiting","address":"machine.instance","reason":"sshd at 127.77.0.1:22 (port 22 open, no ssh banner yet)"}
+        {"at":"1970-01-01T00:00:42.100Z","event":"step_finished","address":"machine.instance","millis":42090}
+        {"at":"1970-01-01T00:00:42.100Z","event":"step_started","address":"stack.app","title":"deploy"}
+        {"at":"1970-01-01T00:00:42.200Z","event":"bytes","address":"stack.app","done":1048576,"total":104857600}
+        {"at":"1970-01-01T00:00:50.000Z","event":"bytes","address":"stack.app","done":52428800,"total":104857600}
+        {"at":"1970-01-01T00:00:52.200Z","event":"bytes","address":"stack.app","done":78643200,"total":104857600}
+        {"at":"1970-01-01T00:01:00.000Z","event":"line","address":"stack.app","line":"\u001b[33mContainer app-web-1  Unhealthy\u001b[0m"}
+        {"at":"1970-01-01T00:01:01.000Z","event":"step_failed","address":"stack.app","message":"service `web` is unhealthy"}
+        {"at":"1970-01-01T00:01:01.000Z","event":"finished","done":1,"left":2,"millis":61000}
         "#);
     }
 

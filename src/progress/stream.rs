@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{Timestamp, Unit};
+use jiff::Timestamp;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::apply::event::Event;
 use crate::names::{Address, EnvironmentName};
@@ -18,7 +18,8 @@ pub const VERSION: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(title = "provision events, one a line")]
 pub struct Line {
-    /// When, in UTC.
+    /// When, in UTC, to the millisecond.
+    #[serde(serialize_with = "millisecond")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub at: Timestamp,
     /// What.
@@ -38,7 +39,7 @@ pub enum Told {
         tool: String,
         /// What was asked for: `plan`, `apply`, `destroy`.
         command: String,
-        /// Of which environment; none when a saved plan could not be read that would have named it.
+        /// Of which environment; none when what was typed names none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(with = "Option<String>")]
         environment: Option<EnvironmentName>,
@@ -272,7 +273,7 @@ pub enum Outcome {
     Locked,
     /// Protection, or data that would be lost (5).
     Refused,
-    /// A saved plan that would be another one now (5).
+    /// A saved plan would be another one now (5).
     Stale,
     /// A signal ended it early (130).
     Interrupted,
@@ -313,14 +314,18 @@ pub struct Problem {
 }
 
 impl Line {
-    /// Something that happens now. Milliseconds are enough.
+    /// Something that happens now.
     pub fn now(told: Told) -> Self {
-        let now = Timestamp::now();
         Self {
-            at: now.round(Unit::Millisecond).unwrap_or(now),
+            at: Timestamp::now(),
             told,
         }
     }
+}
+
+/// Always as long, so that lines stand below each other and sort as texts.
+fn millisecond<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ"))
 }
 
 impl From<&Event> for Told {

@@ -43,6 +43,8 @@ pub struct Owner {
     pub lineage: Lineage,
     /// What the state knows it to have: found even when somebody took its tags away.
     pub ids: BTreeMap<Address, String>,
+    /// When all of it shall be gone: everything is marked with it.
+    pub expires: Option<Timestamp>,
 }
 
 impl Owner {
@@ -106,6 +108,16 @@ pub struct Part {
     #[serde(default)]
     pub facts: BTreeMap<String, String>,
 }
+
+/// The attribute that tells with which end a machine is marked; `none` where it should be.
+pub const EXPIRES: &str = "expires";
+
+/// The attribute that tells what becomes of a machine that turns itself off; told where that can be chosen, of owners that
+/// have an end. It shall be [`GONE`].
+pub const POWEROFF: &str = "poweroff";
+
+/// What shall become of a machine that turns itself off at its end.
+pub const GONE: &str = "terminate";
 
 /// Something that bears our tags, whoever's it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -289,6 +301,19 @@ impl Provider {
             Machines::Local(local) => local.destroy(owner, keep_volume, say).await,
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.destroy(owner, say).await,
+        }
+    }
+
+    /// Marks everything of this owner with its end, or with none; and sees to it that a machine that turns itself off at
+    /// its end is gone then, where the provider can do that. Nothing happens where it is so.
+    ///
+    /// # Errors
+    /// When it cannot be done; the next call goes on.
+    pub async fn end(&self, owner: &Owner, spec: &InstanceSpec, say: Say<'_>) -> Result<(), ProviderError> {
+        match &self.machine {
+            Machines::Local(local) => local.end(owner, say).await,
+            #[cfg(feature = "aws")]
+            Machines::Aws(aws) => aws.end(owner, spec).await,
         }
     }
 

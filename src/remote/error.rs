@@ -187,6 +187,29 @@ pub enum SessionError {
 }
 
 impl SessionError {
+    /// The same with everything that a command wrote put through `text`.
+    #[must_use]
+    pub fn mapped(self, text: &dyn Fn(String) -> String) -> Self {
+        match self {
+            Self::CommandFailed { name, code, stderr } => Self::CommandFailed {
+                name,
+                code,
+                stderr: text(stderr),
+            },
+            Self::Lost { place, name, why } => Self::Lost {
+                place,
+                name,
+                why: SshSaid(text(why.0)),
+            },
+            Self::NotStarted { place, name, why } => Self::NotStarted {
+                place,
+                name,
+                why: SshSaid(text(why.0)),
+            },
+            other => other,
+        }
+    }
+
     /// What the person can do about it.
     pub fn remedy(&self) -> Option<String> {
         Some(match self {

@@ -5,6 +5,7 @@ use std::process::ExitStatus;
 use super::error::SessionError;
 use super::master::Files;
 use super::target::Target;
+use crate::secret::IDENTITY_VARIABLE;
 
 /// A login as the environment's target says, with a terminal where there is one.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ impl Interactive {
     pub fn new(target: &Target, words: &[String], terminal: bool) -> Result<Self, SessionError> {
         let files = Files::write(target, false)?;
         let mut command = std::process::Command::new("ssh");
-        command.arg("-F").arg(files.config());
+        command.env_remove(IDENTITY_VARIABLE).arg("-F").arg(files.config());
         command.arg(if terminal { "-t" } else { "-T" }).arg(&target.alias);
         if !words.is_empty() {
             command.arg("--").args(words);

@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep};
 
 use super::error::{SessionError, SshSaid};
 use super::target::{ClientKey, Target};
+use crate::secret::IDENTITY_VARIABLE;
 
 /// How long one connection may take to be made, key exchange included: slow for a machine under emulation.
 const CONNECT_LIMIT: Duration = Duration::from_secs(20);
@@ -141,6 +142,7 @@ impl Master {
         let files = Files::write(target, true)?;
         let socket = files.socket();
         let mut child = Command::new("ssh")
+            .env_remove(IDENTITY_VARIABLE)
             .arg("-F")
             .arg(files.config())
             .args(["-M", "-T", "-o", "ControlPersist=no", "-S"])
@@ -224,9 +226,11 @@ impl Master {
     }
 
     /// Ends it. Everything that mattered has been answered, so there is nothing to wait for on the wire.
-    pub(super) async fn end(self) {
-        let mut child = self.child.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let _ = child.kill().await;
+    pub(super) async fn end(&self) {
+        let _ = self.child().start_kill();
+        while matches!(self.child().try_wait(), Ok(None)) {
+            sleep(Duration::from_millis(1)).await;
+        }
     }
 }
 
@@ -307,6 +311,7 @@ pub(super) async fn goes_through_another(target: &Target) -> Result<bool, Sessio
     }
     let files = Files::write(target, true)?;
     let output = Command::new("ssh")
+        .env_remove(IDENTITY_VARIABLE)
         .arg("-F")
         .arg(files.config())
         .args(["-G", "--", &target.alias])

@@ -8,6 +8,7 @@ pub mod archive;
 pub mod command;
 pub mod error;
 pub mod interactive;
+pub mod lease;
 mod master;
 pub mod output;
 mod pack;

@@ -33,12 +33,18 @@ pub struct Probe {
     /// What `cloud-init status --format json` says; null where there is no cloud-init.
     #[serde(default)]
     pub cloud_init: serde_json::Value,
+    /// The lineage that the host belongs to: that of whoever changed it first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// The digest of the converge script that completed.
     #[serde(default)]
     pub converged: Option<String>,
     /// Why the last converge failed.
     #[serde(default)]
     pub converge_failed: Option<String>,
+    /// When it turns itself off, in seconds since 1970; none when no timer runs.
+    #[serde(default)]
+    pub expires: Option<i64>,
     /// What the converge script is responsible for.
     #[serde(default, deserialize_with = "or_default")]
     pub base: Base,

@@ -34,6 +34,11 @@ impl Script {
     pub const CADDY_RELOAD: Self = Self::new("caddy-reload", include_str!("scripts/caddy-reload.sh"));
     /// Replaces the host key of the first boot: `prepare|activate|drop`.
     pub const ROTATE_HOST_KEY: Self = Self::new("rotate-host-key", include_str!("scripts/rotate-host-key.sh"));
+    /// Who may change the host now, and whose it is: `VERB ARGUMENT…`; read by [`super::lease::Answer`].
+    pub const LEASE: Self = Self::new("lease", include_str!("scripts/lease.sh"));
+
+    /// Sets when the machine turns itself off: `SECONDS_SINCE_1970|never`. Prints its clock.
+    pub const TTL: Self = Self::new("ttl", include_str!("scripts/ttl.sh"));
 
     /// Names a text.
     pub const fn new(name: &'static str, text: &'static str) -> Self {

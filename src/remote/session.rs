@@ -1,6 +1,7 @@
 //! One connection to one host. The only user of the `openssh` crate.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -65,9 +66,13 @@ pub struct Counts {
     pub commands: u32,
 }
 
-/// A connection that stands. Commands run side by side on it, at most eight at a time.
+/// A connection that stands. Commands run side by side on it, at most eight at a time; a clone is the same connection, which
+/// ends with the last of them.
+#[derive(Debug, Clone)]
+pub struct Session(Arc<Line>);
+
 #[derive(Debug)]
-pub struct Session {
+struct Line {
     mux: openssh::Session,
     master: Master,
     place: String,
@@ -163,7 +168,7 @@ impl Session {
     }
 
     fn on(master: Master, target: &Target, place: String, attempts: u32) -> Self {
-        Self {
+        Self(Arc::new(Line {
             mux: openssh::Session::resume_mux(master.socket().into_boxed_path(), None),
             master,
             place,
@@ -171,7 +176,7 @@ impl Session {
             slots: Semaphore::new(CONCURRENT),
             attempts,
             commands: AtomicU32::new(0),
-        }
+        }))
     }
 
     /// Runs a command to its end, whatever its exit code. A long input is reported as [`Note::Bytes`].
@@ -209,7 +214,7 @@ impl Session {
         on_line: Option<OnLine<'_>>,
         say: Say<'_>,
     ) -> Result<Output, SessionError> {
-        let words = command.words(self.escalate);
+        let words = command.words(self.0.escalate);
         let length = words.iter().map(|word| streams::quoted_length(word) + 1).sum();
         if length > LONGEST_COMMAND {
             return Err(SessionError::TooLong {
@@ -220,11 +225,11 @@ impl Session {
         }
         let feed = Feed::open(command).await?;
         // The semaphore is never closed.
-        let _slot = self.slots.acquire().await.ok();
-        self.commands.fetch_add(1, Ordering::Relaxed);
+        let _slot = self.0.slots.acquire().await.ok();
+        self.0.commands.fetch_add(1, Ordering::Relaxed);
 
         // The login shell replaces itself: one process less on the host.
-        let mut remote = self.mux.command("exec");
+        let mut remote = self.0.mux.command("exec");
         remote
             .args(&words)
             .stdin(match command.stdin {
@@ -294,16 +299,16 @@ impl Session {
 
     /// A connection that is gone is another thing than a command that could not be started or was killed.
     async fn broken(&self, command: &RemoteCommand, why: &openssh::Error, running: bool) -> SessionError {
-        let (place, name) = (self.place.clone(), command.name.clone());
+        let (place, name) = (self.0.place.clone(), command.name.clone());
         let gone =
-            matches!(why, openssh::Error::Disconnected | openssh::Error::Master(_)) || !self.master.alive().await;
-        let said = self.master.said();
+            matches!(why, openssh::Error::Disconnected | openssh::Error::Master(_)) || !self.0.master.alive().await;
+        let said = self.0.master.said();
         let why = SshSaid::new(&match said.trim() {
             "" => chain(why),
             said if gone => said.to_owned(),
             _ => chain(why),
         });
-        if gone || (running && self.mux.check().await.is_err()) {
+        if gone || (running && self.0.mux.check().await.is_err()) {
             SessionError::Lost { place, name, why }
         } else {
             SessionError::NotStarted { place, name, why }
@@ -314,20 +319,20 @@ impl Session {
     pub fn count(&self) -> Counts {
         Counts {
             connections: 1,
-            attempts: self.attempts,
-            commands: self.commands.load(Ordering::Relaxed),
+            attempts: self.0.attempts,
+            commands: self.0.commands.load(Ordering::Relaxed),
         }
     }
 
     /// The process number of the ssh master, while it runs.
     pub fn process(&self) -> Option<u32> {
-        self.master.process()
+        self.0.master.process()
     }
 
-    /// Ends the connection and waits until ssh is gone. Dropping the session ends it too, without waiting.
+    /// Ends the connection, for all clones of the session, and waits until ssh is gone. Dropping the last of them ends it too,
+    /// without waiting.
     pub async fn close(self) {
-        drop(self.mux);
-        self.master.end().await;
+        self.0.master.end().await;
     }
 }
 

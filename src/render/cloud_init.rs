@@ -50,6 +50,7 @@ pub fn user_data(
     base: &Base<'_>,
     host_key_public: &str,
     converge: &str,
+    ttl_seconds: Option<u64>,
 ) -> Result<Rendered, RenderError> {
     let context = json!({
         "hostname": hostname,
@@ -57,6 +58,7 @@ pub fn user_data(
         "host_key_private": Mark::HostKey.text(),
         "host_key_public": host_key_public,
         "converge_path": CONVERGE_PATH,
+        "ttl_seconds": ttl_seconds,
         "converge_gz_b64": base64::engine::general_purpose::STANDARD.encode(gzip(converge.as_bytes())),
     });
     render(USER_DATA, &context)
@@ -88,7 +90,7 @@ mod tests {
     fn user_data_fits_the_smallest_vendor_limit_and_is_yaml() {
         let keys = [KEY.to_owned()];
         let script = converge(&base(&keys)).unwrap();
-        let text = user_data("demo-0123abcd", &base(&keys), KEY, &script).unwrap();
+        let text = user_data("demo-0123abcd", &base(&keys), KEY, &script, Some(28_800)).unwrap();
         let bindings = super::super::Bindings {
             host_key: Some(crate::secret::Secret::new("-----BEGIN\nabc\n-----END\n")),
             ..Default::default()

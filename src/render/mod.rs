@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::names::Endpoint;
-use crate::secret::{REDACTED, Secret};
+use crate::secret::{FingerprintKey, REDACTED, Secret};
 
 pub use template::{RenderError, render, upper_snake};
 
@@ -77,9 +77,16 @@ pub struct Bindings {
     pub secrets: BTreeMap<String, Secret>,
     /// The private half of the SSH host key for the first boot.
     pub host_key: Option<Secret>,
+    /// What tells two values of a secret apart without giving them away.
+    pub fingerprints: FingerprintKey,
 }
 
 impl Bindings {
+    /// The fingerprint of a secret's value; none when there is no such secret.
+    pub fn fingerprint(&self, name: &str) -> Option<String> {
+        Some(self.fingerprints.of(name, self.secrets.get(name)?))
+    }
+
     fn value(&self, mark: &Mark) -> Option<String> {
         match mark {
             Mark::Secret(name) => self.secrets.get(name).map(|secret| secret.expose().to_owned()),
@@ -131,6 +138,22 @@ impl Rendered {
                     UNKNOWN.to_owned()
                 }
             })
+        })
+    }
+
+    /// For digests that may be published: fingerprints in place of secrets, the marks of everything else.
+    pub fn fingerprinted(&self, bindings: &Bindings) -> String {
+        self.replace(|mark| match mark {
+            Mark::Secret(name) | Mark::UrlSecret(name) => bindings.fingerprint(name).unwrap_or_else(|| mark.text()),
+            Mark::Address | Mark::HttpsPort | Mark::HostKey => mark.text(),
+        })
+    }
+
+    /// The names of the secrets in it.
+    pub fn secret_names(&self) -> impl Iterator<Item = String> {
+        self.marks().into_iter().filter_map(|mark| match mark {
+            Mark::Secret(name) | Mark::UrlSecret(name) => Some(name),
+            Mark::Address | Mark::HttpsPort | Mark::HostKey => None,
         })
     }
 
@@ -221,7 +244,7 @@ mod tests {
                 https: 8443,
             }),
             secrets: BTreeMap::from([("P".to_owned(), Secret::new("a/b c"))]),
-            host_key: None,
+            ..Bindings::default()
         }
     }
 

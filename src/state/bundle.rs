@@ -19,8 +19,11 @@ use super::storage::{Expect, Place, Storage, StorageError, Version};
 use crate::names::Lineage;
 use crate::secret::Secret;
 
+mod kept;
 #[cfg(test)]
 mod tests;
+
+pub use kept::{Former, Kept, Maker};
 
 const FILE: &str = "secrets.age";
 const PREVIOUS: &str = "secrets.age.bak";
@@ -33,12 +36,17 @@ pub const CLIENT_KEY: &str = "ssh";
 /// The name of the first boot's host key in [`Bundle::keys`]: a private key in OpenSSH's format.
 pub const HOST_KEY: &str = "host";
 
+/// The name of the key of all fingerprints in [`Bundle::keys`]: letters and digits.
+pub const FINGERPRINTS: &str = "fingerprints";
+
 /// What an environment keeps secret.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Bundle {
-    /// Generated secrets by their names in the environment file.
+    /// Secrets that are kept here, by their names in the environment file: generated ones, and those a person set.
     pub secrets: BTreeMap<String, Secret>,
-    /// Private keys: [`CLIENT_KEY`], [`HOST_KEY`].
+    /// What is known of them. Bundles of the first builds know nothing.
+    pub kept: BTreeMap<String, Kept>,
+    /// Private keys: [`CLIENT_KEY`], [`HOST_KEY`], [`FINGERPRINTS`].
     pub keys: BTreeMap<String, Secret>,
 }
 
@@ -157,6 +165,8 @@ struct Written<'a> {
     version: u32,
     lineage: &'a Lineage,
     secrets: &'a BTreeMap<String, Secret>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    kept: &'a BTreeMap<String, Kept>,
     keys: &'a BTreeMap<String, Secret>,
 }
 
@@ -170,6 +180,8 @@ struct Content {
     lineage: Lineage,
     #[serde(default)]
     secrets: BTreeMap<String, Secret>,
+    #[serde(default)]
+    kept: BTreeMap<String, Kept>,
     #[serde(default)]
     keys: BTreeMap<String, Secret>,
 }
@@ -223,7 +235,13 @@ impl BundleStore {
         if version > VERSION {
             return Err(BundleError::Newer { place, version });
         }
-        let Content { lineage, secrets, keys } = serde_json::from_slice(&plain).map_err(undecodable)?;
+        let content = serde_json::from_slice(&plain).map_err(undecodable)?;
+        let Content {
+            lineage,
+            secrets,
+            kept,
+            keys,
+        } = content;
         if lineage != self.lineage {
             return Err(BundleError::OtherLineage {
                 place,
@@ -231,7 +249,7 @@ impl BundleStore {
                 found: lineage,
             });
         }
-        Ok(Some(Bundle { secrets, keys }))
+        Ok(Some(Bundle { secrets, kept, keys }))
     }
 
     /// Encrypts and replaces the bundle; the one before becomes `secrets.age.bak`.
@@ -303,13 +321,24 @@ fn encode(bundle: &Bundle, lineage: &Lineage) -> serde_json::Result<Zeroizing<Ve
     /// The longest that JSON makes of one byte: `\u0000`.
     const ESCAPED: usize = 6;
     const AROUND: usize = 16;
+    /// Field names and times of one secret, or of one former value.
+    const TOLD: usize = 192;
     let values = bundle.secrets.iter().chain(&bundle.keys);
-    let length = values.map(|(name, value)| (name.len() + value.expose().len()) * ESCAPED + AROUND);
-    let mut plain = Zeroizing::new(Vec::with_capacity(256 + length.sum::<usize>()));
+    let values = values.map(|(name, value)| (name.len() + value.expose().len()) * ESCAPED + AROUND);
+    let kept = bundle.kept.iter().map(|(name, kept)| {
+        let before = kept
+            .before
+            .iter()
+            .map(|former| former.value.expose().len() * ESCAPED + TOLD);
+        name.len() * ESCAPED + TOLD + before.sum::<usize>()
+    });
+    let length = 256 + values.sum::<usize>() + kept.sum::<usize>();
+    let mut plain = Zeroizing::new(Vec::with_capacity(length));
     let content = Written {
         version: VERSION,
         lineage,
         secrets: &bundle.secrets,
+        kept: &bundle.kept,
         keys: &bundle.keys,
     };
     serde_json::to_writer(&mut *plain, &content)?;

@@ -18,12 +18,12 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::atomic;
-use crate::secret::Secret;
+use crate::secret::{IDENTITY_VARIABLE, Secret};
 
 #[cfg(test)]
 mod tests;
 
-const TEXT_VARIABLE: &str = "PROVISION_IDENTITY";
+const TEXT_VARIABLE: &str = IDENTITY_VARIABLE;
 const FILE_VARIABLE: &str = "PROVISION_IDENTITY_FILE";
 
 /// Why there is no identity. Never quotes a key.

@@ -145,6 +145,16 @@ pub fn random_lineage() -> Result<Lineage, KeyError> {
     Ok(Lineage::from_bytes(bytes))
 }
 
+/// What a lease's holder proves itself with: 32 hexadecimal digits.
+///
+/// # Errors
+/// When the operating system gives no randomness.
+pub fn random_token() -> Result<String, KeyError> {
+    let mut bytes = [0_u8; 16];
+    fill(&mut bytes, "make a token")?;
+    Ok(crate::names::hex(&bytes))
+}
+
 pub(super) fn fill(bytes: &mut [u8], what: &'static str) -> Result<(), KeyError> {
     getrandom::fill(bytes).map_err(|e| KeyError::new(what, std::io::Error::other(e.to_string())))
 }

@@ -29,12 +29,46 @@ pub struct State {
     pub environment: EnvironmentName,
     /// The build that wrote it last; see [`WRITER`].
     pub written_by: String,
+    /// The environment file it was applied from, where that bears another name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<EnvironmentName>,
+    /// The values that it was given in place of the file's own `[vars]`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub vars: BTreeMap<String, String>,
+    /// When it ends, once that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub life: Option<Life>,
     /// Everything that is meant, made, or being removed.
     #[serde(default)]
     pub resources: BTreeMap<Address, Record>,
     /// What `provision output` prints.
     #[serde(default)]
     pub outputs: BTreeMap<String, String>,
+}
+
+/// How long the environment lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Life {
+    /// The `ttl` that its end was counted from.
+    pub ttl_seconds: u64,
+    /// When it ends, in whole seconds.
+    pub ends: Timestamp,
+}
+
+impl Life {
+    /// One of so many seconds from now.
+    pub fn from(now: Timestamp, ttl_seconds: u64) -> Self {
+        Self {
+            ttl_seconds,
+            ends: later(now, ttl_seconds),
+        }
+    }
+}
+
+/// So many seconds later; in whole seconds, which is what other programs read.
+pub fn later(time: Timestamp, seconds: u64) -> Timestamp {
+    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+    Timestamp::from_second(time.as_second().saturating_add(seconds)).unwrap_or(Timestamp::MAX)
 }
 
 /// One resource.
@@ -76,9 +110,26 @@ impl State {
             lineage,
             environment,
             written_by: WRITER.to_owned(),
+            file: None,
+            vars: BTreeMap::new(),
+            life: None,
             resources: BTreeMap::new(),
             outputs: BTreeMap::new(),
         }
+    }
+
+    /// Settles when it ends: counted from now when there was no end, or one of another `ttl`; as it was otherwise. Called
+    /// before anything is made, so that all of it bears the same end.
+    pub fn begin_life(&mut self, ttl_seconds: Option<u64>, now: Timestamp) {
+        self.life = ttl_seconds.map(|seconds| match self.life {
+            Some(life) if life.ttl_seconds == seconds && life.ends > now => life,
+            _ => Life::from(now, seconds),
+        });
+    }
+
+    /// When it ended, if it has.
+    pub fn ended(&self, now: Timestamp) -> Option<Timestamp> {
+        self.life.map(|life| life.ends).filter(|ends| *ends <= now)
     }
 
     /// The record of an address.

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 /// A process of this or another computer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct ProcessIdentity {
+pub struct ProcessIdentity {
+    /// The computer's name.
     pub host: String,
     /// Differs after every boot; empty when the system does not tell.
     #[serde(default)]
@@ -18,6 +19,7 @@ pub(super) struct ProcessIdentity {
     /// The space in which the number means something: containers of one host have their own.
     #[serde(default)]
     namespace: String,
+    /// Its number.
     pub pid: u32,
     /// When it started, in the system's own words; empty when the system does not tell.
     #[serde(default)]
@@ -26,7 +28,7 @@ pub(super) struct ProcessIdentity {
 
 impl ProcessIdentity {
     /// This process.
-    pub(super) fn current() -> Self {
+    pub fn current() -> Self {
         let pid = process::id();
         Self {
             host: system::host(),
@@ -38,7 +40,7 @@ impl ProcessIdentity {
     }
 
     /// Whether the process is known to be dead, as seen from the process `here`.
-    pub(super) fn is_dead(&self, here: &Self) -> bool {
+    pub fn is_dead(&self, here: &Self) -> bool {
         let same_place = self.host == here.host
             && self.boot == here.boot
             && self.namespace == here.namespace

@@ -77,6 +77,11 @@ impl Double {
             .build()
     }
 
+    /// Somebody else with rights in the account, for any service.
+    pub fn somebodys_config(&self) -> SdkConfig {
+        self.config_at(&self.direct)
+    }
+
     /// Somebody else with rights in the account: past faults, permissions and log.
     pub fn somebody(&self) -> aws_sdk_ec2::Client {
         aws_sdk_ec2::Client::new(&self.config_at(&self.direct))
@@ -198,11 +203,21 @@ fn lab() -> PathBuf {
 }
 
 /// The owner whose lineage is sixteen times this byte.
+/// One that ends in so many seconds.
+pub fn mortal(owner: Owner, seconds: u64) -> Owner {
+    let ends = provision::state::model::later(jiff::Timestamp::now(), seconds);
+    Owner {
+        expires: Some(ends),
+        ..owner
+    }
+}
+
 pub fn owner(byte: u8) -> Owner {
     Owner {
         environment: "demo".parse().unwrap(),
         lineage: Lineage::from_bytes([byte; 16]),
         ids: BTreeMap::new(),
+        expires: None,
     }
 }
 

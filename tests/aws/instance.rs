@@ -7,7 +7,7 @@ use provision::names::Address;
 use provision::provider::{InstanceSpec, KEPT, Power};
 use serde_json::{Value, json};
 
-use crate::double::{Double, Said, make, owner, quiet, shaped, spec, told};
+use crate::double::{Double, Said, make, mortal, owner, quiet, shaped, spec, told};
 
 fn living(seen: &Value) -> Vec<&Value> {
     let all = seen["instances"].as_array().unwrap();
@@ -17,7 +17,8 @@ fn living(seen: &Value) -> Vec<&Value> {
 #[tokio::test]
 async fn a_machine_is_made_with_everything_it_shall_have() {
     let Some(double) = Double::start() else { return };
-    let (aws, owner) = (double.aws(), owner(1));
+    let owner = mortal(owner(1), 3600);
+    let aws = double.aws();
     let spec = InstanceSpec {
         ttl_seconds: Some(3600),
         ..spec()
@@ -68,7 +69,11 @@ async fn a_machine_is_made_with_everything_it_shall_have() {
     // What is seen is what was asked for, and making it again makes nothing.
     let sight = aws.observe(&owner).await.unwrap();
     let there = sight.instance.unwrap();
-    let asked = spec.attributes();
+    let mut asked = spec.attributes();
+    asked.extend([
+        ("expires".to_owned(), owner.expires.unwrap().to_string()),
+        ("poweroff".to_owned(), "terminate".to_owned()),
+    ]);
     assert_eq!(there.attributes, asked);
     assert_eq!(sight.parts.len(), 2);
     for (address, part) in &sight.parts {

@@ -77,6 +77,7 @@ pub fn owner() -> Owner {
         environment: "demo".parse().unwrap(),
         lineage: "0123456789abcdef0123456789abcdef".parse().unwrap(),
         ids: BTreeMap::new(),
+        expires: None,
     }
 }
 
@@ -86,6 +87,7 @@ pub fn stranger() -> Owner {
         environment: "other".parse().unwrap(),
         lineage: "ffffffffffffffffffffffffffffffff".parse().unwrap(),
         ids: BTreeMap::new(),
+        expires: None,
     }
 }
 

@@ -131,16 +131,47 @@ async fn an_end_is_written_on_everything_and_taken_off_again() {
         ttl_seconds: Some(7200),
         ..spec.clone()
     };
-    let changed = aws.resize(&owner, &mortal, &quiet).await.unwrap();
-    assert_eq!(changed.attributes, mortal.attributes());
+    let ended = crate::double::mortal(owner.clone(), 7200);
+    let changed = aws.resize(&ended, &mortal, &quiet).await.unwrap();
+    assert_eq!(changed.attributes["ttl"], "2h");
     assert_eq!(ends(), (5, "terminate".to_owned()));
     double.reset().await;
-    aws.resize(&owner, &mortal, &quiet).await.unwrap();
+    aws.resize(&ended, &mortal, &quiet).await.unwrap();
+    aws.end(&ended, &mortal).await.unwrap();
     assert_eq!(
         changes(&double).await,
         Vec::<String>::new(),
-        "an end does not move by itself"
+        "an end that is marked is not marked again"
     );
+
+    // Another end is marked on everything, with one call; so is one that somebody took away, and the machine goes at it.
+    let instance = changed.id.as_str();
+    let value = aws_sdk_ec2::types::AttributeValue::builder().value("stop").build();
+    let somebody = double.somebody();
+    let request = somebody.modify_instance_attribute().instance_id(instance);
+    request
+        .instance_initiated_shutdown_behavior(value)
+        .send()
+        .await
+        .unwrap();
+    let seen = aws.observe(&ended).await.unwrap().instance.unwrap();
+    assert_eq!(
+        (&*seen.attributes["poweroff"], &*seen.attributes["expires"]),
+        ("stop", &*ended.expires.unwrap().to_string())
+    );
+    double.reset().await;
+    let later = crate::double::mortal(owner.clone(), 9000);
+    aws.end(&later, &mortal).await.unwrap();
+    assert_eq!(changes(&double).await, ["ModifyInstanceAttribute", "CreateTags"]);
+    assert_eq!(ends(), (5, "terminate".to_owned()));
+    let seen = aws.observe(&later).await.unwrap().instance.unwrap();
+    assert_eq!(
+        (&*seen.attributes["poweroff"], &*seen.attributes["expires"]),
+        ("terminate", &*later.expires.unwrap().to_string())
+    );
+    aws.end(&owner, &spec).await.unwrap();
+    assert_eq!(ends(), (0, "stop".to_owned()));
+    aws.resize(&ended, &mortal, &quiet).await.unwrap();
     aws.resize(&owner, &spec, &quiet).await.unwrap();
     assert_eq!(ends(), (0, "stop".to_owned()));
 }

@@ -25,7 +25,8 @@ pub fn tell(lab: &Lab, cloud: &Cloud) {
     a_hole_in_the_firewall_is_closed(lab, cloud);
     a_larger_size_keeps_the_data(lab, cloud);
     another_image_keeps_data_and_address(lab, cloud);
-    nothing_is_left(lab, cloud);
+    an_end_can_be_put_off(lab, cloud);
+    at_its_end_it_takes_itself_down_and_the_rest_is_swept(lab, cloud);
 }
 
 /// An instance with a data volume and an elastic address that lives for eight hours; the demo's stacks on it.
@@ -143,8 +144,44 @@ fn the_row_comes_back(lab: &Lab) {
     assert!(the_row_is_there(lab), "the row outlives it");
 }
 
+fn an_end_can_be_put_off(lab: &Lab, cloud: &Cloud) {
+    let before = lab.output("expires");
+    let said = lab.ok(&["extend", lab.name, "2h"]);
+    let after = lab.output("expires");
+    assert!(
+        after > before && said.contains(&format!("now ends {after} (in ")),
+        "{before} {said}"
+    );
+    assert!(lab.ok(&["status", lab.name]).contains(&format!("ends: {after} (in ")));
+    assert_eq!(instance(cloud)["tags"]["provision:expires"], after.as_str());
+    let timer =
+        "systemctl is-active provision-ttl.timer && systemctl show --value -p TimersCalendar provision-ttl.timer";
+    let told = lab.on_host(timer);
+    let day = after.split_once('T').unwrap().0;
+    assert!(told.starts_with("active\n") && told.contains(day), "{told}");
+    assert!(
+        lab.ok(&["plan", lab.name, "--detailed-exitcode"])
+            .contains("nothing to do")
+    );
+}
+
+/// Its time is up: on the host, whose own service turns it off then, and as it is marked, which `gc` goes by.
+fn at_its_end_it_takes_itself_down_and_the_rest_is_swept(lab: &Lab, cloud: &Cloud) {
+    lab.on_host("echo 1767225600 | sudo tee /var/lib/provision/expires && sudo systemctl start --no-block provision-ttl.service");
+    until("the machine to take itself down", Duration::from_secs(240), || {
+        instances(cloud).is_empty()
+    });
+    let plan = lab.fails(2, &["plan", lab.name, "--detailed-exitcode"]);
+    assert!(plan.contains("the machine that the state knows is gone"), "{plan}");
+    cloud.somebody(
+        "ids = [tag['ResourceId'] for tag in ec2.describe_tags(Filters=[{'Name': 'key', 'Values': ['provision:expires']}])['Tags']]\n\
+         ec2.create_tags(Resources=ids, Tags=[{'Key': 'provision:expires', 'Value': '2026-01-01T00:00:00Z'}])",
+    );
+    lab.ok(&["gc", "--provider", "aws", "--region", REGION, "--expired", "--yes"]);
+    nothing_is_left(lab, cloud);
+}
+
 fn nothing_is_left(lab: &Lab, cloud: &Cloud) {
-    lab.ok(&["destroy", lab.name, "--yes"]);
     let look = cloud.look();
     assert_eq!(instances(cloud), Vec::<Value>::new());
     for kind in ["volumes", "addresses", "security_groups", "keys", "snapshots"] {

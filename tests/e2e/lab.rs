@@ -58,6 +58,24 @@ impl Lab {
         std::fs::write(self.environment(), text).unwrap();
     }
 
+    /// An environment file without an edge: a machine, and what a story adds to it.
+    pub fn write_plain_environment(&self, more: &str, images: &[(&str, &str)]) {
+        let mut text = format!(
+            "[machine.local]\nimage = {:?}\ndisk_gib = 12\nmemory_gib = 1\n{more}\n[images]\n",
+            self.image
+        );
+        for (reference, file) in images {
+            let _ = writeln!(text, "{reference:?} = {:?}", self.images.join(file));
+        }
+        std::fs::create_dir(self.path("environments")).unwrap();
+        std::fs::write(self.environment(), text).unwrap();
+    }
+
+    /// A variable of every run from now on.
+    pub fn set(&mut self, name: &'static str, value: &str) {
+        self.variables.push((name, value.to_owned()));
+    }
+
     /// The environment file that `provision init` writes, in an empty folder. Of its text only what lies on the internet
     /// is another here: Debian's cloud image, and the registry that `caddy:2`, `postgres:17` and `provision-demo:1` would
     /// be pulled from.
@@ -175,6 +193,23 @@ impl Lab {
     #[track_caller]
     pub fn on_host(&self, script: &str) -> String {
         let output = self.run(&["ssh", self.name, "--", script]);
+        assert!(output.status.success(), "on the host: {script}\n{}", text(&output));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// As [`Lab::on_host`], with standard input.
+    #[track_caller]
+    pub fn on_host_reading(&self, script: &str, input: &str) -> String {
+        use std::io::Write as _;
+        let mut child = self
+            .command(&["ssh", self.name, "--", script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "on the host: {script}\n{}", text(&output));
         String::from_utf8_lossy(&output.stdout).into_owned()
     }

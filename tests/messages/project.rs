@@ -65,6 +65,11 @@ impl Project {
     }
 
     pub fn output(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// The program, about to run in this project.
+    pub fn command(&self, args: &[&str]) -> Command {
         let home = self.root().join("home");
         let mut command = Command::new(env!("CARGO_BIN_EXE_provision"));
         command
@@ -83,7 +88,7 @@ impl Project {
             None => command.env("PATH", std::env::var_os("PATH").unwrap()),
         };
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
-        command.output().unwrap()
+        command
     }
 
     /// Exit code, then standard output where there is any, then standard error; what differs from run to run is named.

@@ -13,10 +13,29 @@ told! {
     secret_file_missing: secret("{ file = \"api-key.txt\" }"), ["plan", "demo"];
     secret_command_fails: secret("{ command = [\"false\"] }"), ["plan", "demo"];
     secret_command_missing: secret("{ command = [\"no-such-vault\", \"read\"] }"), ["plan", "demo"];
+    secret_nobody_set: secret("{ bundle = true }"), ["plan", "demo"];
+    secret_with_what_does_not_belong: secret("{ env = \"K\", retention = \"48h\" }"), ["validate", "demo"];
+    secret_that_is_not_there: secret("{ bundle = true }"), ["secrets", "get", "demo", "API_KEI"];
+    secret_that_was_never_made: secret("{ generate = 32 }"), ["secrets", "get", "demo", "API_KEY"];
+    secret_set_that_comes_from_elsewhere: secret("{ env = \"K\" }"), ["secrets", "set", "demo", "API_KEY"];
+    secret_set_to_nothing: secret("{ bundle = true }"), ["secrets", "set", "demo", "API_KEY"];
+    secret_rotation_by_hand: secret("{ bundle = true }"), ["secrets", "rotate", "demo", "API_KEY"];
+    secrets_edit_without_editor: secret("{ bundle = true }"), ["secrets", "edit", "demo"];
     secret_source_unknown: secret("{ vault = \"x\" }"), ["validate", "demo"];
     ssh_key_missing: Project::new(&format!("{DEMO}\n[access]\nssh_key = \"id_ed25519\"\n")), ["plan", "demo"];
     not_an_identity: Project::new(DEMO).with("PROVISION_IDENTITY", IDENTITY), ["apply", "demo", "--yes"];
     identity_file_missing: Project::new(DEMO).with("PROVISION_IDENTITY_FILE", "/nonexistent/identity"), ["apply", "demo", "--yes"];
+}
+
+/// A build without the clouds says so; one with them asks for a region.
+#[test]
+fn secret_in_a_vault() {
+    let project = secret("{ ssm = \"/shop/key\" }").with("AWS_EC2_METADATA_DISABLED", "true");
+    let name = match cfg!(feature = "aws") {
+        true => "secret_in_a_vault_of_no_region",
+        false => "secret_in_a_vault_without_clouds",
+    };
+    snapshot(name, &project.run(&["plan", "demo"]), &[]);
 }
 
 /// The first apply writes the bundle and then fails for want of QEMU; the next has another identity.

@@ -34,6 +34,10 @@ def render(name, values):
     def each(match):
         return "".join(substitute(match[2], {"this": item}) for item in values[match[1]])
 
+    def condition(match):
+        return match[2] if values.get(match[1]) else ""
+
+    template = re.sub(r"\{\{#if (\w+)\}\}\n(.*?)\{\{/if\}\}\n", condition, template, flags=re.S)
     return substitute(re.sub(r"\{\{#each (\w+)\}\}\n(.*?)\{\{/each\}\}\n", each, template, flags=re.S), values)
 
 
@@ -60,6 +64,7 @@ def main():
         "authorized_keys": keys,
         "host_key_private": private,
         "host_key_public": public,
+        "ttl_seconds": 28800,
         "converge_path": "/usr/local/lib/provision/converge",
         "converge_gz_b64": base64.b64encode(gzip.compress(converge.encode(), 9, mtime=0)).decode(),
     }

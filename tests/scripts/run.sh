@@ -91,7 +91,7 @@ if [ -w /run ]; then
   sh -s <"$HOST/probe.sh" >"$T/probe.json"
   python3 - "$T/probe.json" <<'END' || fail 'probe.sh prints no JSON object, or not all of its fields'
 import json, sys
-want = {"probe", "boot_id", "os", "hostname", "clock", "cloud_init", "converged", "converge_failed", "base", "host_key", "files",
+want = {"probe", "boot_id", "os", "hostname", "clock", "cloud_init", "owner", "converged", "converge_failed", "expires", "base", "host_key", "files",
         "releases", "containers", "images", "networks", "own_networks", "volumes", "listeners", "disk", "memory", "uptime_seconds"}
 got = json.load(open(sys.argv[1], encoding="utf-8"))
 sys.exit(set(got) != want and f"fields: {sorted(set(got) ^ want)}")
@@ -173,6 +173,63 @@ else
   echo 'skipped  probe.sh on a changed host: no mount namespaces here'
 fi
 
+# --- the end of the time to live
+mkdir -p "$T/fake"
+cat >"$T/fake/systemctl" <<'END'
+#!/bin/sh
+echo "$*" >>"$FAKE/calls"
+case "$*" in *is-active*) [ -e "$FAKE/first" ] ;; *stop*first-end*) rm -f "$FAKE/first" ;; esac
+END
+cat >"$T/fake/wall" <<'END'
+#!/bin/sh
+echo "$*" >>"$FAKE/told"
+END
+chmod 755 "$T/fake"/*
+export FAKE="$T/fake" PROVISION_HOST_ROOT="$T/host"
+sed "s|^export LC_ALL=C PATH=|&$FAKE:|" "$HOST/ttl.sh" >"$T/ttl.sh"
+ttl() { : >"$FAKE/calls"; sh -s -- "$@" <"$T/ttl.sh"; }
+fires() { : >"$FAKE/calls"; PATH=$FAKE:$PATH sh "$T/host/usr/local/lib/provision/ttl" >"$T/fired"; }
+UNITS=$T/host/etc/systemd/system
+soon=$(($(date +%s) + 3600))
+: >"$FAKE/first"
+clock=$(ttl "$soon")
+[ $((clock - $(date +%s))) -ge -5 ] || fail "ttl.sh prints the clock $clock"
+grep -qx "OnCalendar=$(date -u -d "@$soon" '+%F %T UTC')" "$UNITS/provision-ttl.timer" || fail 'the timer is not set to an absolute time in UTC'
+[ ! -e "$FAKE/first" ] || fail 'the timer of the first boot goes on'
+tail -n 4 "$FAKE/calls" | grep -qx 'restart provision-ttl.timer' || fail 'the timer is not started'
+before=$(cat "$UNITS"/provision-ttl.* "$T/host/var/lib/provision/expires")
+ttl "$soon" >/dev/null
+[ "$before" = "$(cat "$UNITS"/provision-ttl.* "$T/host/var/lib/provision/expires")" ] || fail 'the same end, set again, is another one'
+fires; [ ! -s "$FAKE/calls" ] || fail 'it turns off before its end'
+grep -q '^not yet: it ends ' "$T/fired" || fail "before its end it says $(cat "$T/fired")"
+# Another end counts at once, also for a timer that has fired already.
+echo $((soon - 3600 - 1)) >"$T/host/var/lib/provision/expires"
+fires; [ "$(cat "$FAKE/calls")" = '--no-block poweroff' ] || fail "at its end it calls $(cat "$FAKE/calls")"
+[ -s "$FAKE/told" ] || fail 'nobody who is logged in is told'
+echo tomorrow >"$T/host/var/lib/provision/expires"
+if fires 2>/dev/null; then fail 'a time that is none was taken'; fi
+[ ! -s "$FAKE/calls" ] || fail 'a time that is none turns it off'
+for bad in '' -1 8h '1 2'; do
+  rc=0; ttl "$bad" 2>/dev/null >&2 || rc=$?
+  [ "$rc" = 64 ] || fail "the end '$bad' was taken"
+done
+if command -v systemd-analyze >/dev/null; then
+  ttl "$soon" >/dev/null
+  install -D "$T/host/usr/local/lib/provision/ttl" "$T/verify/ttl"
+  sed "s|/usr/local/lib/provision/ttl|$T/verify/ttl|" "$UNITS/provision-ttl.service" >"$T/verify/provision-ttl.service"
+  cp "$UNITS/provision-ttl.timer" "$T/verify/"
+  systemd-analyze verify --man=no "$T/verify/provision-ttl.timer" "$T/verify/provision-ttl.service" 2>"$T/err" ||
+    { cat "$T/err"; fail 'systemd-analyze verify'; }
+  ok 'the units of the end are units'
+else
+  echo 'skipped  systemd-analyze verify: it is not installed'
+fi
+ttl never >/dev/null
+[ -z "$(find "$T/host" -name '*ttl*' -o -name expires)" ] || fail 'something of the end is left'
+ttl never >/dev/null
+unset PROVISION_HOST_ROOT FAKE
+ok 'the end of the time to live'
+
 # --- receive, activate, restore
 # release DIR: a manifest of what is in DIR.
 manifest() { (cd "$1" && rm -f .manifest && find . -type f -printf '%P\n' | sort | while IFS= read -r p; do
@@ -237,6 +294,58 @@ for delay in $(seq 1 12); do
   done
 done
 ok "activate converges after $kills kills"
+
+# --- the host's lease
+export PROVISION_RUN="$T/run" PROVISION_LASTING="$T/lasting"
+lease() { sh -s -- "$@" <"$HOST/lease.sh"; }
+# is WHAT ANSWER: the answer begins so.
+is() { case $2 in "$1"*) ;; *) fail "the lease answers $2 in place of $1" ;; esac; }
+ann='{"who":"ann@a"}' bob='{"who":"bob \u0027 \"b\""}'
+is '{"ours":false,"lease":null,"owner":null}' "$(lease show)"
+is '{"ours":true,"lease":{"token":"aa","seconds":60,"holder":{"who":"ann@a"}},"owner":"11"}' "$(lease take aa 60 11 "$ann")"
+is '{"ours":true,' "$(lease take aa 60 11 "$ann")"
+is '{"ours":false,"lease":{"token":"aa"' "$(lease take bb 60 11 "$bob")"
+is '{"ours":false,' "$(lease take bb 60 11 "$bob" cc)"
+is '{"ours":false,' "$(lease renew bb 60)"
+is '{"ours":false,' "$(lease release bb)"
+is '{"ours":false,' "$(lease break bb)"
+is '{"ours":true,"lease":{"token":"bb"' "$(lease take bb 60 11 "$bob" aa)"
+is '{"ours":false,"lease":{"token":"bb"' "$(lease renew aa 60)"
+is '{"ours":true,"lease":null' "$(lease break bb)"
+is '{"ours":false,"lease":null,"owner":"11"}' "$(lease take aa 60 22 "$ann")"
+is '{"ours":false,' "$(lease own 33 22)"
+is '{"ours":true,"lease":null,"owner":"22"}' "$(lease own 11 22)"
+is '{"ours":true,"lease":{"token":"aa"' "$(lease take aa 60 22 "$ann")"
+is '{"ours":true,"lease":null' "$(lease release aa)"
+# Its end is past by the host's own count, and until somebody takes it, it can be renewed.
+is '{"ours":true,' "$(lease take aa 1 22 "$ann")"; sleep 2.1
+is '{"ours":false,"lease":null' "$(lease show)"
+is '{"ours":true,"lease":{"token":"aa"' "$(lease renew aa 1)"; sleep 2.1
+is '{"ours":true,"lease":{"token":"bb"' "$(lease take bb 60 22 "$bob")"
+is '{"ours":false,' "$(lease renew aa 60)"
+# What a power cut left of it is nobody's.
+printf 'bb\n' >"$T/run/lease"
+is '{"ours":true,"lease":{"token":"aa"' "$(lease take aa 60 22 "$ann")"
+lease release aa >"$T/answer"
+for words in 'take AA 60 22 {}' 'take aa 1m 22 {}' 'take aa 60 x {}' 'take aa 60 22 holder' 'renew aa' 'steal aa' ''; do
+  rc=0
+  # shellcheck disable=SC2086 # words
+  lease $words 2>"$T/err" || rc=$?
+  [ "$rc" = 64 ] || fail "the lease took '$words': exit $rc"
+done
+# Two at once: one has it, also where both may displace a dead one.
+wins=0
+for round in $(seq 1 40); do
+  instead=''
+  if [ $((round % 2)) = 0 ]; then instead='dd'; lease take dd 60 22 "$ann" >"$T/answer"; fi
+  for who in aa bb cc; do lease take $who 60 22 "$ann" "$instead" >"$T/answer-$who" & done
+  wait
+  [ "$(cat "$T"/answer-?? | grep -c '"ours":true')" = 1 ] || { cat "$T"/answer-??; fail "round $round of the lease"; }
+  winner=$(lease show | sed 's/.*"token":"\(..\)".*/\1/')
+  grep -q '"ours":true' "$T/answer-$winner" || fail "round $round: the lease is not the winner's"
+  lease break "$winner" >"$T/answer"; wins=$((wins + 1))
+done
+ok "of three at once one has the lease, $wins times"
 
 # --- host key
 PROVISION_HOST_KEY=$T/hostkey; export PROVISION_HOST_KEY

@@ -6,6 +6,7 @@
     reason = "a test may fail, and says what it measured"
 )]
 
+mod lease;
 mod server;
 
 use std::path::PathBuf;

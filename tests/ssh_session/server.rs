@@ -65,7 +65,7 @@ impl Server {
             format!(
                 "Port {port}\nListenAddress 127.0.0.1\nHostKey {0}/host\nAuthorizedKeysFile {0}/authorized\nPidFile none\nStrictModes no\n\
                  UsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\n\
-                 SetEnv HOME={0} PROVISION_ROOT={0}/root\n",
+                 SetEnv HOME={0} PROVISION_ROOT={0}/root PROVISION_RUN={0}/run PROVISION_LASTING={0}/lasting\n",
                 // Not this person's: their .bashrc may take half a second.
                 folder.path().display(),
             ),

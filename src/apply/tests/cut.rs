@@ -6,6 +6,12 @@ use crate::plan::Allowed;
 
 const ALLOWED: Allowed = Allowed { data_loss: true };
 
+fn with_end(lab: Lab) -> Lab {
+    let text = format!("ttl = \"8h\"\n{}", lab.environment());
+    lab.write("environments/demo.toml", &text);
+    lab
+}
+
 /// Something that is done to an environment, from a beginning.
 struct Story {
     name: &'static str,
@@ -13,10 +19,28 @@ struct Story {
 }
 
 /// Every kind of step is in one of these.
-const STORIES: [Story; 14] = [
+const STORIES: [Story; 17] = [
     Story {
         name: "fresh",
         begin: || (Lab::demo(), Run::new()),
+    },
+    Story {
+        name: "given an end",
+        begin: || changed("[machine.local]", "ttl = \"8h\"\n[machine.local]"),
+    },
+    Story {
+        name: "made with an end, part by part",
+        begin: || (with_end(Lab::aws()), Run::new()),
+    },
+    Story {
+        name: "past its end, part by part",
+        begin: || {
+            let lab = with_end(Lab::aws());
+            let mut run = Run::settled(&lab);
+            run.now = "2026-11-21T18:00:00Z".parse().unwrap();
+            run.world.tick(run.now);
+            (lab, run)
+        },
     },
     Story {
         name: "replaced, volume kept",

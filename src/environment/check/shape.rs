@@ -20,7 +20,7 @@ pub(super) enum Shape<'s> {
     List(&'s Value),
     Table(Table<'s>),
     /// A table with exactly one of these keys: an enum with data.
-    Choice(BTreeMap<&'s str, &'s Value>),
+    Choice(BTreeMap<&'s str, Choice<'s>>),
     /// Any of these: an untagged enum.
     AnyOf(Vec<Shape<'s>>),
 }
@@ -30,6 +30,13 @@ pub(super) struct Table<'s> {
     pub required: Vec<&'s str>,
     /// What other keys hold; `None` refuses them.
     pub others: Option<&'s Value>,
+}
+
+/// One of a table's exclusive keys.
+pub(super) struct Choice<'s> {
+    pub schema: &'s Value,
+    /// Keys that may stand beside it.
+    pub beside: BTreeMap<&'s str, &'s Value>,
 }
 
 /// What `$ref` leads to.
@@ -78,14 +85,7 @@ impl<'s> Definitions<'s> {
         if let Some(all) = all_words {
             return Shape::Words(all.concat());
         }
-        let tagged: Option<BTreeMap<&str, &Value>> = choices
-            .iter()
-            .map(|choice| {
-                let keys = choice.get("properties")?.as_object()?;
-                let (name, schema) = keys.iter().next()?;
-                (keys.len() == 1).then_some((name.as_str(), schema))
-            })
-            .collect();
+        let tagged: Option<BTreeMap<&str, Choice<'_>>> = choices.iter().map(choice).collect();
         match tagged {
             Some(tagged) => Shape::Choice(tagged),
             None => Shape::AnyOf(choices.iter().map(|choice| self.shape(choice)).collect()),
@@ -140,6 +140,16 @@ impl Shape<'_> {
             }
         }
     }
+}
+
+/// A table with one required key, which tells it from the others.
+fn choice(schema: &Value) -> Option<(&str, Choice<'_>)> {
+    let Table { mut keys, required, .. } = table(schema);
+    let [name] = required.as_slice() else {
+        return None;
+    };
+    let schema = keys.remove(name)?;
+    Some((name, Choice { schema, beside: keys }))
 }
 
 /// `` `a`, `b` ``

@@ -79,8 +79,10 @@ fn the_view_sees_what_matters() {
     );
     assert_eq!(texts(&compose.volumes), ["data"]);
     assert_eq!(texts(&compose.networks), ["inner"]);
-    assert_eq!(texts(&compose.secret_files), ["./token.txt"]);
-    assert_eq!(texts(&compose.config_files), ["site.conf"]);
+    let files =
+        |list: &[(String, Spanned<String>)]| list.iter().map(|(_, file)| file.get().clone()).collect::<Vec<_>>();
+    assert_eq!(files(&compose.secret_files), ["./token.txt"]);
+    assert_eq!(files(&compose.config_files), ["site.conf"]);
 }
 
 #[test]
@@ -364,4 +366,37 @@ proptest! {
     fn any_port_like_text_is_read_or_told(port in r#"[\[\]{}$:/0-9a-c.-]{0,12}"#) {
         check_places(&format!("services:\n  a:\n    ports:\n    - {port}\n    - \"{port}\"\n"))?;
     }
+}
+
+#[test]
+fn what_a_service_takes_from_the_stack_is_known_by_name() {
+    let text = "\
+services:
+  web:
+    image: web:${TAG:-1}
+    environment:
+      URL: postgres://u:${PASSWORD}@db
+      TOKEN:
+    secrets: [api, {source: tls, target: /tls}]
+  worker:
+    image: web:1
+    environment: [QUEUE, MODE=fast]
+    configs: [site]
+volumes:
+  data: { name: \"data-${SUFFIX:-x}\" }
+";
+    let compose = Compose::decode(&source(text)).unwrap();
+    let names = |all: &BTreeSet<String>| all.iter().cloned().collect::<Vec<_>>().join(" ");
+    let web = &compose.services["web"];
+    assert_eq!(names(&web.variables), "PASSWORD TAG TOKEN");
+    assert_eq!(
+        (names(&web.secrets), names(&web.configs)),
+        ("api tls".into(), String::new())
+    );
+    let worker = &compose.services["worker"];
+    assert_eq!(
+        (names(&worker.variables), names(&worker.configs)),
+        ("QUEUE".into(), "site".into())
+    );
+    assert_eq!(names(&compose.shared_variables), "SUFFIX");
 }

@@ -31,6 +31,13 @@ pub(super) fn variables(root: &Node) -> Vec<Variable> {
     once
 }
 
+/// The names of all variables in a value.
+pub(super) fn names(node: &Node) -> impl Iterator<Item = String> {
+    let mut found = Vec::new();
+    collect(node, &mut found);
+    found.into_iter().map(|variable| variable.name)
+}
+
 fn collect(node: &Node, found: &mut Vec<Variable>) {
     match &node.value {
         Value::Text(text) => scan(text, &node.span, found),

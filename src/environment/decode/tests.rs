@@ -188,7 +188,7 @@ fn several_mistakes_are_told_at_once_in_their_order() {
        : ^
      6 | B = { env = "x", file = "y" }
        `----
-      help: give it one of `command`, `env`, `file`, `generate`
+      help: give it one of `bundle`, `command`, `env`, `file`, `generate`, `secretsmanager`, `ssm`
 
       error: `secrets.B` can be only one thing: `env` and `file` exclude each other
        ,-[environments/demo.toml:6:18]
@@ -207,7 +207,8 @@ fn several_mistakes_are_told_at_once_in_their_order() {
        :          `-- unknown
      8 | [stacks.app]
        `----
-      help: did you mean `generate`? there are: command, env, file, generate
+      help: did you mean `generate`? there are: bundle, command, env, file, generate, secretsmanager,
+            ssm, profile, region, retention
 
       error: `stacks.app.scale.web` must be a whole number, not a text
         ,-[environments/demo.toml:9:17]

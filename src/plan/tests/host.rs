@@ -101,3 +101,13 @@ fn a_host_that_lost_its_sentinel_is_converged() {
     let text = settle(&mut run, &lab);
     assert!(text.contains("converged (drift): never → "), "{text}");
 }
+
+#[test]
+fn a_host_of_another_state_is_refused_and_our_own_is_not() {
+    let (lab, mut run) = demo();
+    run.world.host().owner = Some(run.state.lineage.to_string());
+    assert_eq!(run.plan(&lab).refusals(), "");
+    run.world.host().owner = Some("0f".repeat(16));
+    let said = run.plan(&lab).refusals().replace(run.state.lineage.as_str(), "OURS");
+    assert_snapshot!(said, @"the host belongs to the lineage 0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f, and this state is of the lineage OURS: another state thinks that this machine is its own. Work with that one, or give the host to this one: provision state unlock demo --host --force");
+}

@@ -107,33 +107,6 @@ fn no_routes_no_edge() {
 }
 
 #[test]
-fn a_secret_with_a_new_value_is_told_and_never_shown() {
-    let (mut lab, mut run) = demo();
-    lab.secret("postgres.app", "5ecret-new");
-    assert_snapshot!(settle(&mut run, &lab), @r"
-    ~ stack.postgres
-        compose.provision.yaml
-              databases:
-                labels:
-                  provision.environment: demo
-          -       provision.files: (12 digits).
-          +       provision.files: (12 digits).
-                  provision.stack: postgres
-              postgres:
-                labels:
-                  provision.environment: demo
-          -       provision.files: (12 digits).
-          +       provision.files: (12 digits).
-                  provision.stack: postgres
-    ~ stack.demo
-        .env: a secret has a new value → as written, mode 0600
-    demo: 0 to add, 2 to change, 0 to replace, 0 to remove.
-    ");
-    let deeds = [Deed::Job("postgres.databases".into())];
-    assert_eq!(run.world.deeds, deeds, "the database must learn the new password");
-}
-
-#[test]
 fn a_scaled_service_is_shown_in_the_override() {
     let (lab, mut run) = demo();
     lab.change("[stacks.demo]", "[stacks.demo]\nscale = { web = 3 }");

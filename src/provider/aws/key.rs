@@ -187,6 +187,7 @@ mod tests {
             environment: "demo".parse().unwrap(),
             lineage: "0123456789abcdef0123456789abcdef".parse().unwrap(),
             ids: Default::default(),
+            expires: None,
         };
         let tags = Tags::default()
             .with(tags::LINEAGE, owner.lineage.as_str())

@@ -17,6 +17,7 @@ mod own;
 mod rules;
 mod settled;
 mod tags;
+pub mod vault;
 mod volume;
 mod wait;
 
@@ -99,6 +100,10 @@ impl Aws {
     /// See [`super::Provider::resize`].
     pub async fn resize(&self, owner: &Owner, spec: &InstanceSpec, say: Say<'_>) -> Result<Instance, ProviderError> {
         instance::resize(self, owner, spec, say).await
+    }
+    /// See [`super::Provider::end`].
+    pub async fn end(&self, owner: &Owner, spec: &InstanceSpec) -> Result<(), ProviderError> {
+        instance::end(self, owner, spec).await
     }
     /// See [`super::Provider::destroy`]: terminates the instance and waits for its end. The data volume is a part of its own.
     pub async fn destroy(&self, owner: &Owner, say: Say<'_>) -> Result<(), ProviderError> {

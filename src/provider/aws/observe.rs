@@ -153,7 +153,7 @@ pub async fn observe(aws: &Aws, owner: &Owner) -> Result<Sight, ProviderError> {
     };
     let root = instance::root_volume(machine);
     let known = volumes.into_iter().find(|volume| volume.volume_id() == root);
-    let (root, credits, news) = try_join3(
+    let (root, credits, poweroff, news) = try_join4(
         async {
             match known {
                 Some(known) => Ok(Some(known)),
@@ -161,6 +161,7 @@ pub async fn observe(aws: &Aws, owner: &Owner) -> Result<Sight, ProviderError> {
             }
         },
         instance::credits_of(aws, machine),
+        instance::poweroff_of(aws, owner, machine),
         news(aws, machine),
     )
     .await?;
@@ -168,6 +169,7 @@ pub async fn observe(aws: &Aws, owner: &Owner) -> Result<Sight, ProviderError> {
     let beside = Beside {
         root,
         credits,
+        poweroff,
         address: on_it.and_then(|fixed| fixed.public_ip()?.parse().ok()),
     };
     Ok(Sight {

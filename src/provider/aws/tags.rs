@@ -6,10 +6,9 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_ec2::types::{Filter, ResourceType, Tag, TagSpecification};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use crate::names::{Address, Digest, EnvironmentName, Lineage};
-use crate::provider::spec::aws::shown_time;
+use crate::names::{Address, Digest, EnvironmentName, Lineage, shown_seconds};
 use crate::provider::{InstanceSpec, Owner, Shape};
 
 /// What all our own keys begin with.
@@ -70,8 +69,11 @@ impl Tags {
             (ADDRESS.to_owned(), address.to_string()),
             (VERSION.to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
         ]);
-        if let Some(seconds) = spec.ttl_seconds {
-            tags.extend(expiry(seconds));
+        if let (Some(seconds), Some(ends)) = (spec.ttl_seconds, owner.expires) {
+            tags.extend([
+                (EXPIRES.to_owned(), ends.to_string()),
+                (TTL.to_owned(), shown_seconds(seconds)),
+            ]);
         }
         Self(tags)
     }
@@ -177,12 +179,10 @@ impl Tags {
     /// stay as they are (they say how the resource was made); so do the vendor's own.
     pub fn missing(&self, there: &Self) -> (Vec<Tag>, Vec<Tag>) {
         let Self(wanted) = self;
-        // The end is counted from when it was asked for: it moves only when the ttl is another one.
-        let same_ttl = wanted.get(TTL) == there.0.get(TTL);
-        let kept = |key: &str| key == VERSION || (key == EXPIRES && same_ttl && there.0.contains_key(EXPIRES));
+        let kept = |key: &str| key == VERSION && there.0.contains_key(VERSION);
         let set = wanted
             .iter()
-            .filter(|(key, value)| there.0.get(*key) != Some(*value) && !(kept(key) && there.0.contains_key(*key)))
+            .filter(|(key, value)| there.0.get(*key) != Some(*value) && !kept(key))
             .map(|(key, value)| tag(key, value))
             .collect();
         let goes = |key: &str| !key.starts_with("aws:") && (!key.starts_with(OURS) || SETTABLE.contains(&key));
@@ -198,18 +198,6 @@ impl Tags {
 
 fn tag(key: &str, value: &str) -> Tag {
     Tag::builder().key(key).value(value).build()
-}
-
-/// The tags of an environment's end.
-fn expiry(seconds: u64) -> [(String, String); 2] {
-    let life = SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
-    let end = Timestamp::now().saturating_add(life).unwrap_or(Timestamp::MAX);
-    // Whole seconds: that is what people and other programs read.
-    let end = Timestamp::from_second(end.as_second()).unwrap_or(end);
-    [
-        (EXPIRES.to_owned(), end.to_string()),
-        (TTL.to_owned(), shown_time(seconds)),
-    ]
 }
 
 /// Filters for everything of this owner.
@@ -256,6 +244,7 @@ mod tests {
             environment: "demo".parse().unwrap(),
             lineage: Lineage::from_bytes([byte; 16]),
             ids: BTreeMap::new(),
+            expires: None,
         }
     }
 
@@ -289,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_differs_is_written_and_an_end_does_not_move_by_itself() {
+    fn only_what_differs_is_written() {
         let wanted = tags(&[
             (TTL, "1m"),
             (EXPIRES, "2026-01-01T00:01:00Z"),
@@ -298,7 +287,7 @@ mod tests {
         ]);
         let same = tags(&[
             (TTL, "1m"),
-            (EXPIRES, "2026-01-01T00:00:00Z"),
+            (EXPIRES, "2026-01-01T00:01:00Z"),
             (VERSION, "1"),
             ("team", "shop"),
             (SUBNET, "subnet-1"),

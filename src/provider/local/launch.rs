@@ -25,6 +25,17 @@ const SETUP: Duration = Duration::from_secs(60);
 const WATCH: Duration = Duration::from_secs(15);
 /// How long a guest may take to shut down in order. Under emulation with databases running: most of a minute.
 const POWERDOWN: Duration = Duration::from_secs(90);
+/// The caller's variables that QEMU gets: where programs, libraries and temporary files are.
+const INHERITED: [&str; 8] = [
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "LANG",
+    "LC_ALL",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+    "XDG_RUNTIME_DIR",
+];
 /// How long QEMU may take to end when told to; it flushes its disks.
 const QUIT: Duration = Duration::from_secs(10);
 
@@ -179,6 +190,9 @@ impl Launch<'_> {
         let args = qemu::arguments(self.machine, record, endpoint, &self.tools.arch, accelerator);
         let mut child = Command::new(&self.tools.system)
             .args(args)
+            // It lives on after us, and the caller's variables hold secrets that everybody who runs as this user could read.
+            .env_clear()
+            .envs(std::env::vars_os().filter(|(name, _)| INHERITED.iter().any(|kept| name == kept)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

@@ -11,6 +11,7 @@ mod destroy;
 mod dirs;
 mod disk;
 mod download;
+mod end;
 mod image;
 mod launch;
 mod machine;
@@ -96,6 +97,14 @@ impl Local {
         resize::resize(&self.dirs, owner, spec, say).await
     }
 
+    /// Writes down when the machine shall be gone.
+    ///
+    /// # Errors
+    /// When there is no machine, or it cannot be written.
+    pub async fn end(&self, owner: &Owner, say: Say<'_>) -> Result<(), ProviderError> {
+        end::end(&self.dirs, owner, say).await
+    }
+
     /// Removes the machine, and its data volume unless that is kept for the owner's next machine. A guest whose volume is
     /// kept is shut down in order; any other loses its power.
     ///
@@ -160,6 +169,7 @@ fn sample() -> (Machine, Record) {
         environment: "demo".parse().unwrap(),
         lineage: Lineage::from_bytes([0; 16]),
         ids: Default::default(),
+        expires: None,
     };
     let dirs = Dirs {
         machines: "/m".into(),

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::dirs::Dirs;
 use super::machine::Machine;
 use crate::names::{Address, Digest, Endpoint, EnvironmentName, Lineage};
-use crate::provider::{Found, InstanceSpec, LocalImage, LocalShape, Owner, ProviderError, Shape};
+use crate::provider::{EXPIRES, Found, InstanceSpec, LocalImage, LocalShape, Owner, ProviderError, Shape};
 
 /// The shape of the file. A later one is refused instead of half understood.
 const VERSION: u32 = 1;
@@ -41,6 +41,9 @@ pub struct Record {
     pub accelerator: Option<Accelerator>,
     /// Where its QMP socket is; recorded because the runtime folder may differ from login to login.
     pub socket: PathBuf,
+    /// When it shall be gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
 }
 
 /// A machine of this provider as it was asked for.
@@ -90,7 +93,7 @@ pub fn all(dirs: &Dirs) -> Result<Vec<Found>, ProviderError> {
             created: i64::try_from(record.generation)
                 .ok()
                 .and_then(|made| Timestamp::from_second(made).ok()),
-            expires: None,
+            expires: record.expires,
             monthly: None,
         });
     }
@@ -169,6 +172,7 @@ impl Record {
             endpoint: None,
             accelerator: None,
             socket,
+            expires: owner.expires,
         }
     }
 
@@ -252,6 +256,11 @@ impl Record {
         if let Some(gib) = self.spec.volume_gib {
             attributes.insert("volume_gib".to_owned(), gib.to_string());
         }
+        attributes.insert(
+            EXPIRES.to_owned(),
+            self.expires
+                .map_or_else(|| "none".to_owned(), |expires| expires.to_string()),
+        );
         if let Some(used) = self.accelerator {
             attributes.insert("accelerator".to_owned(), used.as_str().to_owned());
         }
@@ -270,7 +279,8 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), ProviderError> 
         std::fs::File::open(folder)?.sync_all()
     };
     write().map_err(|why| {
-        let full = why.kind() == std::io::ErrorKind::StorageFull;
+        use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        let full = matches!(why.kind(), StorageFull | QuotaExceeded | FileTooLarge);
         let error = ProviderError::new(format!("failed to write `{}`", path.display())).because(why);
         if full {
             error.with_remedy("free space on that disk and apply again")

@@ -7,6 +7,7 @@ fn owner() -> Owner {
         environment: "demo".parse().unwrap(),
         lineage: "0123456789abcdef0123456789abcdef".parse().unwrap(),
         ids: BTreeMap::new(),
+        expires: None,
     }
 }
 

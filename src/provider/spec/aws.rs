@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{Attributes, Course, InstanceSpec, number};
-use crate::names::Address;
+use crate::names::{Address, shown_seconds};
 
 /// An EC2 instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,7 +147,7 @@ impl AwsShape {
                 .to_owned()
             }),
         );
-        optional("ttl", spec.ttl_seconds.map(shown_time));
+        optional("ttl", spec.ttl_seconds.map(shown_seconds));
         optional("tags", self.shown_tags());
         attributes
     }
@@ -197,16 +197,6 @@ impl AwsShape {
     fn shown_tags(&self) -> Option<String> {
         let tags: Vec<String> = self.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
         (!tags.is_empty()).then(|| tags.join(", "))
-    }
-}
-
-/// A time as it is written.
-pub(in crate::provider) fn shown_time(seconds: u64) -> String {
-    match seconds {
-        days if days % 86_400 == 0 => format!("{}d", days / 86_400),
-        hours if hours % 3600 == 0 => format!("{}h", hours / 3600),
-        minutes if minutes % 60 == 0 => format!("{}m", minutes / 60),
-        seconds => format!("{seconds}s"),
     }
 }
 

@@ -97,6 +97,7 @@ function json(s,  out, i, n, c, k, m, x, ok) {
 function exists(file,  l, r) { r = (getline l < file); close(file); return r >= 0 }
 function slurp(file,  l, t, n) { while ((getline l < file) > 0) t = t (n++ ? "\n" : "") l; close(file); return t }
 function text(file,  t) { t = slurp(file); return t == "" ? "null" : json(t) }
+function number(file,  t) { t = slurp(file); return t ~ /^[0-9]+$/ ? t : "null" }
 function raw(file,  t) { t = slurp(file); return t == "" ? "null" : t }
 function list(file, quoted,  l, t) {
   while ((getline l < file) > 0) t = t (t == "" ? "" : ",") (quoted ? json(l) : l)
@@ -232,7 +233,8 @@ BEGIN {
   print "{\"probe\":1,\"boot_id\":" text("/proc/sys/kernel/random/boot_id")
   print ",\"os\":{\"id\":" os_release("ID") ",\"version\":" os_release("VERSION_ID") ",\"arch\":" json(arch) ",\"kernel\":" text("/proc/sys/kernel/osrelease") "}"
   print ",\"hostname\":" text("/proc/sys/kernel/hostname") ",\"clock\":" clock ",\"cloud_init\":" raw(T "/cloud_init")
-  print ",\"converged\":" text("/var/lib/provision/converged") ",\"converge_failed\":" text("/var/lib/provision/converge/failed")
+  print ",\"owner\":" text("/var/lib/provision/owner")
+  print ",\"converged\":" text("/var/lib/provision/converged") ",\"converge_failed\":" text("/var/lib/provision/converge/failed") ",\"expires\":" number(T "/expires")
   print ",\"base\":{\"sshd\":" digest("/etc/ssh/sshd_config.d/00-provision.conf") ",\"daemon_json\":" digest("/etc/docker/daemon.json")
   print ",\"firewall_script\":" digest("/usr/local/lib/provision/firewall") ",\"firewall_live\":" firewall() ",\"docker\":" daemon
   print ",\"firewall_rules\":" rules() ",\"foreign_rules\":" foreign() ",\"sshd_settings\":" sshd() ",\"files\":{" BASE "}}"
@@ -265,6 +267,7 @@ main() {
     # As root: also what holds for root alone counts.
     sshd -T -C user=root,host=provision,addr=192.0.2.1 >"$T/sshd"
     ss -H -tulnp >"$T/ss"
+    [ ! -s /var/lib/provision/expires ] || ! systemctl -q is-active provision-ttl.timer || cat /var/lib/provision/expires >"$T/expires"
     df -B1 --output=target,size,avail / /data "$root" >"$T/df"
     [ -r /etc/ssh/ssh_host_ed25519_key.pub ] || [ ! -r /etc/ssh/ssh_host_ed25519_key ] ||
       ssh-keygen -y -f /etc/ssh/ssh_host_ed25519_key >"$T/host_key"

@@ -25,10 +25,15 @@ fn lineage() -> Lineage {
 
 fn bundle() -> Bundle {
     let key = SshKey::generate("demo").unwrap();
-    Bundle {
-        secrets: BTreeMap::from([("POSTGRES_PASSWORD".to_owned(), Secret::new("hunter2-\"quoted\"\n"))]),
+    let mut bundle = Bundle {
+        secrets: BTreeMap::from([("POSTGRES_PASSWORD".to_owned(), Secret::new("hunter2-former"))]),
+        kept: BTreeMap::new(),
         keys: BTreeMap::from([(CLIENT_KEY.to_owned(), key.private_openssh.clone())]),
-    }
+    };
+    let now = "2026-11-21T10:00:00Z".parse().unwrap();
+    let value = Secret::new("hunter2-\"quoted\"\n");
+    bundle.put("POSTGRES_PASSWORD", value, Maker::Set, true, now);
+    bundle
 }
 
 #[test]
@@ -74,7 +79,7 @@ fn no_file_holds_a_secret_in_the_clear() {
 #[test]
 fn the_plaintext_never_outgrows_its_buffer() {
     let secrets = BTreeMap::from([("A".to_owned(), Secret::new("\u{1}".repeat(5000)))]);
-    let bundle = Bundle {
+    let mut bundle = Bundle {
         secrets,
         ..Bundle::default()
     };
@@ -82,6 +87,16 @@ fn the_plaintext_never_outgrows_its_buffer() {
     assert!(plain.len() > 30_000);
     let first_reserved = 256 + (1 + 5000) * 6 + 16;
     assert_eq!(plain.capacity(), first_reserved);
+
+    let now = "2026-11-21T10:00:00.123456789Z".parse().unwrap();
+    for value in ["\u{2}", "\u{3}", "\u{4}"] {
+        bundle.put("A", Secret::new(value.repeat(5000)), Maker::Generated, true, now);
+        bundle.brought_out(now);
+    }
+    let plain = encode(&bundle, &lineage()).unwrap();
+    assert!(plain.len() > 4 * 30_000);
+    let told = 6 + 192 + 3 * (5000 * 6 + 192);
+    assert_eq!(plain.capacity(), first_reserved + told);
 }
 
 #[test]
@@ -159,4 +174,21 @@ fn content_that_cannot_be_decoded_is_not_quoted() {
         store.load(&identity),
         Err(BundleError::Newer { version: 2, .. })
     ));
+}
+
+/// As the first build wrote it: nothing but values and keys.
+#[test]
+fn a_bundle_of_the_first_build_is_read() {
+    let text = format!(
+        r#"{{"version":1,"lineage":"{}","secrets":{{"A":"hunter2-hunter2"}},"keys":{{"ssh":"k"}}}}"#,
+        lineage()
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let identity = identity(folder.path(), "identity");
+    let store = BundleStore::new(&Storage::local(folder.path()), &lineage());
+    let sealed = age::encrypt(&identity.key().to_public(), text.as_bytes()).unwrap();
+    fs::write(file(&store), sealed).unwrap();
+    let bundle = store.load(&identity).unwrap().unwrap();
+    assert_eq!(bundle.secrets["A"].expose(), "hunter2-hunter2");
+    assert!(bundle.kept.is_empty());
 }

@@ -402,7 +402,7 @@ fn a_writer_killed_at_any_moment_leaves_a_sound_state() {
 fn the_fixtures_of_version_1_keep_loading_and_keep_their_shape() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/state");
     let text = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
-    for name in ["v1-demo.json", "v1-interrupted.json"] {
+    for name in ["v1-demo.json", "v1-interrupted.json", "v1-pilot.json"] {
         let state: State = serde_json::from_str(&text(name)).unwrap();
         assert_eq!(
             serde_json::to_string_pretty(&state).unwrap() + "\n",

@@ -4,9 +4,10 @@ use aws_sdk_ec2::types::{AttributeValue, Instance as Described, InstanceLifecycl
 
 use super::id;
 use super::launch::{machine_tags, root_tags};
+use crate::names::Address;
 use crate::provider::aws::tags::{self, Tags};
 use crate::provider::aws::{Aws, error};
-use crate::provider::{AwsShape, InstanceSpec, Owner, ProviderError};
+use crate::provider::{AwsShape, GONE, InstanceSpec, Owner, ProviderError};
 
 /// Sets the tags of the machine, its network interface and its root disk; and, when the end of the environment is another one,
 /// that of everything.
@@ -54,16 +55,36 @@ pub async fn set(
     write(aws, ids, set, drop).await
 }
 
+/// Marks everything of this owner with its end, or with none, and the machine goes when it turns itself off at it.
+///
+/// # Errors
+/// When it cannot be written.
+pub async fn end(aws: &Aws, owner: &Owner, spec: &InstanceSpec) -> Result<(), ProviderError> {
+    let there = super::all(aws, owner).await?;
+    if let Some(machine) = super::chosen(owner, &there)
+        && let Some(poweroff) = super::seen::poweroff(aws, machine).await?
+        && (poweroff == GONE) != spec.ttl_seconds.is_some()
+    {
+        shutdown(aws, machine, spec).await?;
+    }
+    let (set, drop) = Tags::of(owner, &Address::MachineInstance, spec).end();
+    let marked = marked(aws, tags::EXPIRES, owner.expires.map(|expires| expires.to_string())).await?;
+    let wrong = |id: &String| marked.contains(id) != owner.expires.is_some();
+    write(
+        aws,
+        everything(aws, owner).await?.into_iter().filter(wrong).collect(),
+        set,
+        drop,
+    )
+    .await
+}
+
 /// What becomes of the machine when it turns itself off: it goes when it has an end. A spot machine goes anyway.
 async fn shutdown(aws: &Aws, machine: &Described, spec: &InstanceSpec) -> Result<(), ProviderError> {
     if machine.instance_lifecycle() == Some(&InstanceLifecycleType::Spot) {
         return Ok(());
     }
-    let wanted = if spec.ttl_seconds.is_some() {
-        "terminate"
-    } else {
-        "stop"
-    };
+    let wanted = if spec.ttl_seconds.is_some() { GONE } else { "stop" };
     let value = AttributeValue::builder().value(wanted).build();
     let request = aws.ec2.modify_instance_attribute().instance_id(id(machine));
     let what = "failed to say what becomes of machine.instance when it turns itself off";
@@ -74,13 +95,15 @@ async fn shutdown(aws: &Aws, machine: &Described, spec: &InstanceSpec) -> Result
 
 /// The identifiers of everything of this owner.
 async fn everything(aws: &Aws, owner: &Owner) -> Result<Vec<String>, ProviderError> {
-    let mut pages = aws
-        .ec2
-        .describe_tags()
-        .filters(tags::filter("key", [tags::LINEAGE]))
-        .filters(tags::filter("value", [owner.lineage.as_str()]))
-        .into_paginator()
-        .send();
+    marked(aws, tags::LINEAGE, Some(owner.lineage.to_string())).await
+}
+
+/// The identifiers of everything that bears a tag.
+async fn marked(aws: &Aws, key: &str, value: Option<String>) -> Result<Vec<String>, ProviderError> {
+    let filters = std::iter::once(tags::filter("key", [key]));
+    let filters = filters.chain(value.map(|value| tags::filter("value", [value])));
+    let request = aws.ec2.describe_tags().set_filters(Some(filters.collect()));
+    let mut pages = request.into_paginator().send();
     let mut found = Vec::new();
     while let Some(page) = pages.next().await {
         let page =

@@ -20,8 +20,9 @@ use aws_sdk_ec2::types::{Filter, Instance as Described, InstanceStateName as Sta
 
 pub use create::{check, create};
 pub use destroy::destroy;
+pub use marks::end;
 pub use resize::resize;
-pub use seen::{Beside, credits_of, root_of, root_volume, seen};
+pub use seen::{Beside, credits_of, poweroff_of, root_of, root_volume, seen};
 
 use super::tags::{self, Tags};
 use super::wait::{self, Look};

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
 use aws_sdk_ec2::types::{
-    HttpTokensState, Instance as Described, InstanceLifecycleType, InstanceMetadataEndpointState,
-    InstanceStateName as State, Volume,
+    HttpTokensState, Instance as Described, InstanceAttributeName, InstanceLifecycleType,
+    InstanceMetadataEndpointState, InstanceStateName as State, Volume,
 };
 
 use super::{id, state};
 use crate::names::Endpoint;
 use crate::provider::aws::tags::{self, Tags};
 use crate::provider::aws::{Aws, error};
-use crate::provider::{Attributes, Instance, Owner, Power, ProviderError};
+use crate::provider::{Attributes, EXPIRES, Instance, Owner, POWEROFF, Power, ProviderError};
 
 /// What other calls tell of an instance.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +21,8 @@ pub struct Beside {
     pub root: Option<Volume>,
     /// What happens when its CPU credits are used up, where that was asked for.
     pub credits: Option<String>,
+    /// What becomes of it when it turns itself off, where that was asked for.
+    pub poweroff: Option<String>,
     /// Its fixed address, which may be newer than what the instance tells itself.
     pub address: Option<IpAddr>,
 }
@@ -44,6 +46,7 @@ pub async fn look_beside(aws: &Aws, machine: &Described) -> Result<Beside, Provi
     Ok(Beside {
         root,
         credits,
+        poweroff: None,
         address: None,
     })
 }
@@ -90,6 +93,38 @@ pub async fn credits(aws: &Aws, id: &str) -> Result<Option<String>, ProviderErro
     let output = request.send().await.map_err(failed)?;
     let first = output.instance_credit_specifications().first();
     Ok(first.and_then(|credits| credits.cpu_credits().map(str::to_owned)))
+}
+
+/// What becomes of the machine when it turns itself off; asked only where it has an end. A spot machine goes, and so no choice
+/// is told of it.
+///
+/// # Errors
+/// When the region cannot be asked.
+pub async fn poweroff_of(aws: &Aws, owner: &Owner, machine: &Described) -> Result<Option<String>, ProviderError> {
+    match owner.expires {
+        Some(_) => poweroff(aws, machine).await,
+        None => Ok(None),
+    }
+}
+
+/// What becomes of the machine when it turns itself off: `stop` or `terminate`.
+///
+/// # Errors
+/// When the region cannot be asked.
+pub async fn poweroff(aws: &Aws, machine: &Described) -> Result<Option<String>, ProviderError> {
+    if machine.instance_lifecycle() == Some(&InstanceLifecycleType::Spot) {
+        return Ok(None);
+    }
+    let request = aws
+        .ec2
+        .describe_instance_attribute()
+        .instance_id(id(machine))
+        .attribute(InstanceAttributeName::InstanceInitiatedShutdownBehavior);
+    let action = "ec2:DescribeInstanceAttribute";
+    let what = "failed to look what becomes of machine.instance when it turns itself off";
+    let output = request.send().await.map_err(|why| error::failed(what, action, why))?;
+    let value = output.instance_initiated_shutdown_behavior();
+    Ok(value.and_then(|value| value.value().map(str::to_owned)))
 }
 
 /// An instance in our own words.
@@ -173,6 +208,10 @@ fn attributes(owner: &Owner, machine: &Described, beside: &Beside) -> Attributes
     tell("ipv6", tags.get(tags::IPV6).map(|_| has_ipv6.to_owned()));
     tell("cpu_credits", beside.credits.clone());
     tell("ttl", tags.get(tags::TTL).map(str::to_owned));
+    // That it is missing is told where it should be there.
+    let missing = owner.expires.map(|_| "none");
+    tell(EXPIRES, tags.get(tags::EXPIRES).or(missing).map(str::to_owned));
+    tell(POWEROFF, beside.poweroff.clone());
     tell("tags", tags.shown(owner));
     if let Some(root) = &beside.root {
         tell("disk_gib", root.size().map(|gib| gib.to_string()));
