@@ -252,7 +252,7 @@ fn a_service_that_ignores_conditions_is_refused() {
     insta::assert_snapshot!(told(&error, &endpoint), @r#"
     error: failed to write s3://states/shop/demo/
       because: [endpoint] does not honour conditional writes: it created an object over one that was there (If-None-Match)
-    hint: two runs at once could overwrite each other's state there: upgrade the service, use another one (Amazon S3 and current MinIO, Ceph and R2 honour them), or keep `backend = "local"`
+    hint: two runs at once could overwrite each other's state there: upgrade the service, use another one (Amazon S3 honours them), or keep `backend = "local"`
     "#);
 }
 
@@ -272,7 +272,7 @@ fn a_service_that_knows_no_conditions_is_refused() {
     insta::assert_snapshot!(told(&error, &endpoint), @r#"
     error: failed to write s3://states/shop/demo/
       because: [endpoint] does not honour conditional writes: it answers “A header you provided implies functionality that is not implemented”
-    hint: two runs at once could overwrite each other's state there: upgrade the service, use another one (Amazon S3 and current MinIO, Ceph and R2 honour them), or keep `backend = "local"`
+    hint: two runs at once could overwrite each other's state there: upgrade the service, use another one (Amazon S3 honours them), or keep `backend = "local"`
     "#);
     assert!(!root.path().join(".provision/demo/backend.json").exists());
 }
