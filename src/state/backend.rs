@@ -64,11 +64,11 @@ impl Backend {
 impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Local => f.write_str("this computer"),
+            Self::Local => f.write_str("on this computer"),
             Self::S3(Bucket {
                 bucket, key, endpoint, ..
             }) => {
-                write!(f, "s3://{bucket}")?;
+                write!(f, "in s3://{bucket}")?;
                 if !key.is_empty() {
                     write!(f, "/{key}")?;
                 }

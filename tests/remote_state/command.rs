@@ -9,13 +9,13 @@ use crate::service::{BUCKET, REGION, Service, environment};
 
 const APPLIED: &str = include_str!("../state/v1-demo.json");
 
-struct Checkout<'a> {
-    service: &'a Service,
+struct Checkout {
+    service: &'static Service,
     root: tempfile::TempDir,
 }
 
-impl<'a> Checkout<'a> {
-    fn new(service: &'a Service, key: Option<&str>) -> Self {
+impl Checkout {
+    fn new(service: &'static Service, key: Option<&str>) -> Self {
         let checkout = Self {
             service,
             root: tempfile::tempdir().unwrap(),
@@ -68,6 +68,10 @@ impl<'a> Checkout<'a> {
 fn applied(service: &Service, root: &Path, backend: &Backend) -> State {
     let mut state: State = serde_json::from_str(APPLIED).unwrap();
     state.serial = 0;
+    // What a machine of the local provider has.
+    state
+        .resources
+        .retain(|address, _| !matches!(address.to_string().as_str(), "machine.volume" | "machine.key"));
     service.store(root, backend).save(&mut state).unwrap();
     state
 }
@@ -83,8 +87,8 @@ fn key(backend: &Backend) -> &str {
 fn another_computer_finds_the_state_and_remembers_where_it_is() {
     let Some(service) = Service::start() else { return };
     let (ada, backend) = (tempfile::tempdir().unwrap(), service.backend());
-    let state = applied(&service, ada.path(), &backend);
-    let checkout = Checkout::new(&service, Some(key(&backend)));
+    let state = applied(service, ada.path(), &backend);
+    let checkout = Checkout::new(service, Some(key(&backend)));
     let (code, text) = checkout.run(&["output", "demo", "--json"]);
     assert_eq!(code, 0, "{text}");
     for output in state.outputs.keys() {
@@ -102,7 +106,10 @@ fn another_computer_finds_the_state_and_remembers_where_it_is() {
     let (code, text) = checkout.run(&["plan", "demo"]);
     assert_eq!(code, 3, "{text}");
     let text = text.replace(key(&backend), "[key]");
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r#"
+    error: the state of `demo` is in s3://states/[key], and its file says that it is on this computer
+    hint: `provision state migrate demo` moves it to where the file says; or let [state] say where it is. When it was moved by hand, remove [root]/.provision/demo/backend.json
+    "#);
     checkout.write(Some("elsewhere"));
     let (code, text) = checkout.run(&["destroy", "demo", "--yes"]);
     assert_eq!(code, 3, "{text}");
@@ -113,7 +120,7 @@ fn another_computer_finds_the_state_and_remembers_where_it_is() {
 fn a_state_on_this_computer_is_not_forgotten_for_a_bucket() {
     let Some(service) = Service::start() else { return };
     let backend = service.backend();
-    let checkout = Checkout::new(&service, Some(key(&backend)));
+    let checkout = Checkout::new(service, Some(key(&backend)));
     let mut state: State = serde_json::from_str(APPLIED).unwrap();
     state.serial = 0;
     provision::state::Store::new(checkout.root.path(), &environment())
@@ -129,7 +136,10 @@ fn a_state_on_this_computer_is_not_forgotten_for_a_bucket() {
         assert_eq!(code, 3, "{text}");
         let text = text.replace(key(&backend), "[key]");
         insta::allow_duplicates! {
-            insta::assert_snapshot!(text, @"");
+            insta::assert_snapshot!(text, @r#"
+    error: the state of `demo` is on this computer, and its file says that it is in s3://states/[key]
+    hint: `provision state migrate demo` moves it to where the file says; or let [state] say where it is.
+    "#);
         }
     }
     assert_eq!(checkout.run(&["validate", "demo"]).0, 0);
@@ -138,7 +148,7 @@ fn a_state_on_this_computer_is_not_forgotten_for_a_bucket() {
 #[test]
 fn a_broken_file_hides_no_state() {
     let Some(service) = Service::start() else { return };
-    let checkout = Checkout::new(&service, None);
+    let checkout = Checkout::new(service, None);
     std::fs::write(checkout.file(), "[state]\nbackend = \"s4\"\n").unwrap();
     let (code, text) = checkout.run(&["destroy", "demo", "--yes"]);
     assert_eq!(code, 3, "{text}");
@@ -149,8 +159,8 @@ fn a_broken_file_hides_no_state() {
 fn destroy_empties_the_bucket_but_for_the_archive() {
     let Some(service) = Service::start() else { return };
     let (ada, backend) = (tempfile::tempdir().unwrap(), service.backend());
-    applied(&service, ada.path(), &backend);
-    let checkout = Checkout::new(&service, Some(key(&backend)));
+    applied(service, ada.path(), &backend);
+    let checkout = Checkout::new(service, Some(key(&backend)));
     let (code, text) = checkout.run(&["destroy", "demo", "--yes"]);
     assert_eq!(code, 0, "{text}");
     let archive = format!("Its state is kept in s3://{BUCKET}/{}/_destroyed/demo-", key(&backend));

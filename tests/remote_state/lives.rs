@@ -14,8 +14,8 @@ use crate::service::{Service, environment, state};
 
 /// Two computers with a checkout each, and one bucket.
 struct Two {
-    _service: Service,
-    _folders: [tempfile::TempDir; 2],
+    service: &'static Service,
+    folders: [tempfile::TempDir; 2],
     backend: Backend,
     ada: Store,
     bob: Store,
@@ -30,13 +30,13 @@ impl Two {
             ada: service.store(folders[0].path(), &backend),
             bob: service.store(folders[1].path(), &backend),
             backend,
-            _service: service,
-            _folders: folders,
+            service,
+            folders,
         })
     }
 
     fn root(&self) -> &std::path::Path {
-        self._folders[0].path()
+        self.folders[0].path()
     }
 }
 
@@ -90,7 +90,7 @@ fn a_destroyed_environment_leaves_what_is_worth_keeping_and_a_late_write_is_refu
 
     let Backend::S3(bucket) = &two.backend else { panic!() };
     let kept = provision::state::storage::S3::new(bucket, &environment(), true)
-        .with_config(&two._service.config())
+        .with_config(&two.service.config())
         .archive("_destroyed/demo-20261121T100000Z");
     let kept = provision::state::Storage::S3(kept);
     let names = |folder: &str| -> Vec<String> { kept.list(folder).unwrap().into_iter().map(|d| d.name).collect() };

@@ -47,9 +47,14 @@ impl Runner {
     }
 
     fn answer(&mut self) -> String {
-        let mut line = String::new();
-        assert!(self.hear.read_line(&mut line).unwrap() > 0, "the other process ended");
-        line.trim().to_owned()
+        loop {
+            let mut line = String::new();
+            assert!(self.hear.read_line(&mut line).unwrap() > 0, "the other process ended");
+            // The harness has its say when a test takes long.
+            if !line.starts_with("test ") {
+                return line.trim().to_owned();
+            }
+        }
     }
 }
 
@@ -150,6 +155,6 @@ fn of_two_processes_at_a_bucket_exactly_one_wins() {
     let provision::state::Backend::S3(bucket) = &backend else {
         panic!()
     };
-    let start = || Runner::start(root.path(), Some((&service, &bucket.key)));
-    race([start(), start()], rounds(100), &service.store(root.path(), &backend));
+    let start = || Runner::start(root.path(), Some((service, &bucket.key)));
+    race([start(), start()], rounds(50), &service.store(root.path(), &backend));
 }

@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 pub const BUCKET: &str = "states";
 pub const REGION: &str = "eu-central-1";
 
-/// Ends with this value.
+/// Where it is, and who may use it.
 pub struct Service {
     double: Option<(Child, String, String)>,
     pub endpoint: String,
@@ -25,8 +26,23 @@ pub struct Service {
 }
 
 impl Service {
-    /// The caller's, or else a double; none, and a word about it, where the lab has not been installed.
-    pub fn start() -> Option<Self> {
+    /// The caller's, or else a double that all tests share; none, and a word about it, where the lab has not been installed. A double
+    /// ends with this process, which closes its standard input.
+    pub fn start() -> Option<&'static Self> {
+        static SHARED: OnceLock<Option<Service>> = OnceLock::new();
+        SHARED.get_or_init(Self::any).as_ref()
+    }
+
+    /// A double for the one test at a time that makes faults.
+    pub fn double() -> Option<MutexGuard<'static, Self>> {
+        static FAULTY: OnceLock<Option<Mutex<Service>>> = OnceLock::new();
+        let service = FAULTY.get_or_init(|| Self::begin().map(Mutex::new)).as_ref()?;
+        let service = service.lock().unwrap_or_else(PoisonError::into_inner);
+        service.reset();
+        Some(service)
+    }
+
+    fn any() -> Option<Self> {
         let set = |name: &str| std::env::var(name).ok();
         match set("PROVISION_TEST_S3") {
             Some(endpoint) => Some(Self {
@@ -35,12 +51,12 @@ impl Service {
                 access_key: set("AWS_ACCESS_KEY_ID")?,
                 secret_key: set("AWS_SECRET_ACCESS_KEY")?,
             }),
-            None => Self::double(),
+            None => Self::begin(),
         }
     }
 
     /// The lab's double with the bucket in it.
-    pub fn double() -> Option<Self> {
+    fn begin() -> Option<Self> {
         if !lab().join("python").exists() {
             eprintln!("skipped: the lab's Python is not there; `tests/lab/python` makes it");
             return None;
@@ -138,16 +154,6 @@ impl Service {
     /// A store in that backend, as one computer has it whose project's root this is.
     pub fn store(&self, root: &Path, backend: &Backend) -> Store {
         store(&self.config(), root, backend)
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        if let Some((child, ..)) = &mut self.double {
-            drop(child.stdin.take());
-            let _ = child.kill();
-            let _ = child.wait();
-        }
     }
 }
 

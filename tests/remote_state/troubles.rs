@@ -110,7 +110,11 @@ fn answered(reply: impl Fn() -> Reply + Send + Sync + 'static) -> String {
 
 #[test]
 fn no_bucket() {
-    insta::assert_snapshot!(answered(|| reply(404, "NoSuchBucket", "The specified bucket does not exist")), @"");
+    insta::assert_snapshot!(answered(|| reply(404, "NoSuchBucket", "The specified bucket does not exist")), @r#"
+    error: failed to read the state s3://states/shop/demo/state.json
+      because: there is no bucket `states` at [endpoint]
+    hint: make it with `aws --endpoint-url [endpoint] s3 mb s3://states --region eu-central-1` and keep it from the public, or correct `bucket` under [state]
+    "#);
 }
 
 #[test]
@@ -118,27 +122,47 @@ fn a_bucket_of_another_region() {
     insta::assert_snapshot!(answered(|| Reply {
         headers: vec![("x-amz-bucket-region", "eu-west-1".to_owned())],
         ..reply(301, "PermanentRedirect", "The bucket you are attempting to access must be addressed using the specified endpoint.")
-    }), @"");
+    }), @r#"
+    error: failed to read the state s3://states/shop/demo/state.json
+      because: the bucket `states` is in eu-west-1, not in eu-central-1
+    hint: write `region = "eu-west-1"` under [state]
+    "#);
 }
 
 #[test]
 fn not_permitted() {
-    insta::assert_snapshot!(answered(|| reply(403, "AccessDenied", "User: arn:aws:iam::123456789012:user/ci is not authorized")), @"");
+    insta::assert_snapshot!(answered(|| reply(403, "AccessDenied", "User: arn:aws:iam::123456789012:user/ci is not authorized")), @r#"
+    error: failed to read the state s3://states/shop/demo/state.json
+      because: s3:GetObject on arn:aws:s3:::states/shop/demo/state.json is not permitted: User: arn:aws:iam::123456789012:user/ci is not authorized
+    hint: let a policy of these credentials hold {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], "Resource": "arn:aws:s3:::states/shop/*"} and {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::states"}
+    "#);
 }
 
 #[test]
 fn keys_of_nobody() {
-    insta::assert_snapshot!(answered(|| reply(403, "InvalidAccessKeyId", "The key does not exist")), @"");
+    insta::assert_snapshot!(answered(|| reply(403, "InvalidAccessKeyId", "The key does not exist")), @r#"
+    error: failed to read the state s3://states/shop/demo/state.json
+      because: the credentials are not accepted (InvalidAccessKeyId: The key does not exist)
+    hint: look at AWS_PROFILE, AWS_ACCESS_KEY_ID and `profile` under [state]: these credentials are of another account or service
+    "#);
 }
 
 #[test]
 fn keys_that_expired() {
-    insta::assert_snapshot!(answered(|| reply(400, "ExpiredToken", "The provided token has expired.")), @"");
+    insta::assert_snapshot!(answered(|| reply(400, "ExpiredToken", "The provided token has expired.")), @r#"
+    error: failed to read the state s3://states/shop/demo/state.json
+      because: the credentials are not accepted (ExpiredToken: The provided token has expired.)
+    hint: log in again (`aws sso login`) or renew the credentials, then run the command again
+    "#);
 }
 
 #[test]
 fn another_answer() {
-    insta::assert_snapshot!(answered(|| reply(400, "InvalidRequest", "Missing required header")), @"");
+    insta::assert_snapshot!(answered(|| reply(400, "InvalidRequest", "Missing required header")), @r#"
+    error: failed to read the state s3://states/shop/demo/state.json
+      because: s3:GetObject on arn:aws:s3:::states/shop/demo/state.json was answered with InvalidRequest: Missing required header
+    hint: run the command again; when it stays, the service's own log tells more
+    "#);
 }
 
 #[test]
@@ -149,7 +173,11 @@ fn no_service() {
     };
     let text = loading(&endpoint, &config(&endpoint, "AKIA", "secret"));
     insta::with_settings!({filters => vec![(r"\(os error \d+\)", "(os error [number])")]}, {
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @r#"
+    error: failed to read the state s3://states/shop/demo/state.json
+      because: [endpoint] does not answer: error sending request: client error (Connect): tcp connect error: Connection refused (os error [number])
+    hint: look at the network, at `endpoint` and `region` under [state], and at AWS_ENDPOINT_URL; then run the command again
+    "#);
     });
 }
 
@@ -158,7 +186,11 @@ fn no_credentials() {
     let endpoint = server(|_, _| reply(404, "NoSuchKey", "Nothing is there"));
     let config = config(&endpoint, "AKIA", "secret").into_builder();
     let config = config.credentials_provider(aws_credential_types::provider::SharedCredentialsProvider::new(Nobody));
-    insta::assert_snapshot!(loading(&endpoint, &config.build()), @"");
+    insta::assert_snapshot!(loading(&endpoint, &config.build()), @r#"
+    error: failed to read the state s3://states/shop/demo/state.json
+      because: there are no credentials for it: the credential provider was not enabled: no providers in chain provided credentials
+    hint: log in (`aws sso login`, `aws configure`), or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write `profile` under [state]
+    "#);
 }
 
 #[derive(Debug)]
@@ -181,7 +213,11 @@ fn no_region() {
     let config = config("http://127.0.0.1:1", "AKIA", "secret").into_builder();
     let mut config = config;
     config.set_region(None).set_endpoint_url(None);
-    insta::assert_snapshot!(loading("-", &config.build()), @"");
+    insta::assert_snapshot!(loading("-", &config.build()), @r#"
+    error: failed to read the state s3://states/shop/demo/state.json
+      because: the region of the bucket `states` is not known
+    hint: write `region = "…"` under [state], or set AWS_REGION, or `region` in the profile of ~/.aws/config
+    "#);
 }
 
 /// Writes and says so, whatever the condition; the object is always there.
@@ -213,7 +249,11 @@ fn a_service_that_ignores_conditions_is_refused() {
     let root = tempfile::tempdir().unwrap();
     let store = service::store(&config(&endpoint, "AKIA", "secret"), root.path(), &bucket("shop"));
     let error = store.save(&mut state()).unwrap_err();
-    insta::assert_snapshot!(told(&error, &endpoint), @"");
+    insta::assert_snapshot!(told(&error, &endpoint), @r#"
+    error: failed to write s3://states/shop/demo/
+      because: [endpoint] does not honour conditional writes: it created an object over one that was there (If-None-Match)
+    hint: two runs at once could overwrite each other's state there: upgrade the service, use another one (Amazon S3 honours them), or keep `backend = "local"`
+    "#);
 }
 
 #[test]
@@ -229,7 +269,11 @@ fn a_service_that_knows_no_conditions_is_refused() {
     let root = tempfile::tempdir().unwrap();
     let store = service::store(&config(&endpoint, "AKIA", "secret"), root.path(), &bucket("shop"));
     let error = store.save(&mut state()).unwrap_err();
-    insta::assert_snapshot!(told(&error, &endpoint), @"");
+    insta::assert_snapshot!(told(&error, &endpoint), @r#"
+    error: failed to write s3://states/shop/demo/
+      because: [endpoint] does not honour conditional writes: it answers “A header you provided implies functionality that is not implemented”
+    hint: two runs at once could overwrite each other's state there: upgrade the service, use another one (Amazon S3 honours them), or keep `backend = "local"`
+    "#);
     assert!(!root.path().join(".provision/demo/backend.json").exists());
 }
 

@@ -131,7 +131,7 @@ pub enum StoreError {
         why: StorageError,
     },
     /// The documents lie in another backend than the one that is written.
-    #[error("the state of `{environment}` is in {there}, and its file says {written}")]
+    #[error("the state of `{environment}` is {there}, and its file says that it is {written}")]
     Elsewhere {
         /// Whose.
         environment: EnvironmentName,

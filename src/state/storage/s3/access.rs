@@ -13,6 +13,7 @@ use object_store::CredentialProvider;
 use object_store::aws::AwsCredential;
 
 use super::Trouble;
+use super::wire::causes;
 use crate::state::backend::Bucket;
 
 /// Where a service of one's own ignores regions, it still wants one named: the usual one.
@@ -114,7 +115,7 @@ impl Keys {
             .as_ref()
             .ok_or_else(|| missing("no provider of credentials is known".to_owned()))?;
         let given = provider.provide_credentials().await;
-        let given = given.map_err(|why| missing(aws_sdk_ssm::error::DisplayErrorContext(why).to_string()))?;
+        let given = given.map_err(|why| missing(causes(&why)))?;
         let held = Held {
             credential: Arc::new(AwsCredential {
                 key_id: given.access_key_id().to_owned(),

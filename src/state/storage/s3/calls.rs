@@ -411,7 +411,7 @@ fn is_passing(heard: &Heard) -> bool {
             matches!(status, 408 | 429 | 500 | 502..=599)
                 || matches!(
                     heard.code.as_deref(),
-                    Some("SlowDown" | "RequestTimeout" | "InternalError")
+                    Some("SlowDown" | "Throttling" | "RequestTimeout" | "InternalError")
                 )
         }
         None => heard.silence.is_some(),

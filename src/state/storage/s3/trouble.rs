@@ -145,7 +145,7 @@ impl Trouble {
                 "look at the network, at `endpoint` and `region` under [state], and at AWS_ENDPOINT_URL; then run the command again".to_owned()
             }
             Self::NotConditional { .. } => {
-                "two runs at once could overwrite each other's state there: upgrade the service, use another one (Amazon S3 and current MinIO, Ceph and R2 honour them), or keep `backend = \"local\"`".to_owned()
+                "two runs at once could overwrite each other's state there: upgrade the service, use another one (Amazon S3 honours them), or keep `backend = \"local\"`".to_owned()
             }
             Self::Answer { .. } => "run the command again; when it stays, the service's own log tells more".to_owned(),
             Self::Runtime(_) => "run the command again".to_owned(),

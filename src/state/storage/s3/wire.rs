@@ -1,7 +1,7 @@
 //! What goes over the wire, overheard: the library that signs and sends keeps codes and causes of errors to itself, and the service's
 //! clock.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -95,7 +95,7 @@ impl HttpService for Tapped {
         self.wire.hear(Heard::default());
         let silent = |why: &HttpError| {
             self.wire.hear(Heard {
-                silence: Some(causes(why)),
+                silence: why.source().map(causes),
                 ..Heard::default()
             });
         };
@@ -139,9 +139,9 @@ fn element(xml: &str, name: &str) -> Option<String> {
 }
 
 /// An error with all its causes in one line, without those that repeat.
-fn causes(error: &HttpError) -> String {
+pub fn causes(error: &(dyn Error + 'static)) -> String {
     let mut said = String::new();
-    let mut next = error.source();
+    let mut next = Some(error);
     while let Some(cause) = next {
         let text = cause.to_string();
         if !said.contains(&text) {
