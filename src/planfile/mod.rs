@@ -268,7 +268,8 @@ impl PlanFile {
             format: FORMAT.to_owned(),
             version: VERSION,
             written_by: crate::state::model::WRITER.to_owned(),
-            created_at: now,
+            // Whole seconds: a plan that is made again has the same length.
+            created_at: now.round(jiff::Unit::Second).unwrap_or(now),
             environment: plan.environment.clone(),
             file,
             vars,

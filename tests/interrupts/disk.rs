@@ -42,7 +42,8 @@ fn what_has_no_room_is_told_wherever_that_is() {
         while run.child.try_wait().unwrap().is_none() && !begun() {
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
-        if begun() {
+        // It may have run out of room a moment later.
+        if begun() && run.child.try_wait().unwrap().is_none() {
             run.signal("TERM");
         }
         let (code, said) = run.end();
