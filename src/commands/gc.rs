@@ -17,9 +17,9 @@ use super::shown::{Shown, waiting};
 use super::terminal::{color, print, tell};
 use crate::apply::{Keep, KeepError};
 use crate::cli;
-use crate::environment::find_root;
-use crate::names::{EnvironmentName, Lineage};
-use crate::plan::{plan_destroy, render_plan};
+use crate::environment::{FOLDER, environments, find_root};
+use crate::names::{Address, EnvironmentName, Lineage};
+use crate::plan::{end_is_set, plan_destroy, render_plan};
 use crate::provider::{Found, Money, Provider};
 use crate::state::State;
 
@@ -32,6 +32,9 @@ struct Life {
     expired: bool,
     /// Whether this project has its state.
     state_here: bool,
+    /// How that is found.
+    #[serde(skip)]
+    home: Option<cli::Name>,
     created: Option<Timestamp>,
     expires: Option<Timestamp>,
     /// Of what has a price that is known.
@@ -47,7 +50,7 @@ pub async fn run(directory: &Path, args: &cli::Gc) -> Result<(), Failure> {
     let provider = provider_at(&args.provider, args.region.clone(), args.profile.clone()).await?;
     let now = Timestamp::now();
     let mut lives = lives(provider.find(&waiting).await?, now, |environment, lineage| {
-        root.as_ref().is_some_and(|root| has_state(root, environment, lineage))
+        home(root.as_ref()?, environment, lineage)
     });
     lives.retain(|life| life.expired || !(args.expired || life.state_here));
     if args.json {
@@ -73,9 +76,9 @@ pub async fn run(directory: &Path, args: &cli::Gc) -> Result<(), Failure> {
     }
     let mut failed = false;
     for life in &lives {
-        let ended = match root.as_ref().filter(|_| life.state_here) {
-            Some(root) => with_state(root, life).await,
-            None => without_state(&provider, life).await,
+        let ended = match (root.as_ref(), &life.home) {
+            (Some(root), Some(home)) => with_state(root, home, life).await,
+            _ => without_state(&provider, life).await,
         };
         match ended {
             Ok(()) => tell(&format!("{} {} is gone", life.environment, life.lineage.short())),
@@ -94,7 +97,11 @@ pub async fn run(directory: &Path, args: &cli::Gc) -> Result<(), Failure> {
 }
 
 /// What was found, by the lives that it belongs to.
-fn lives(found: Vec<Found>, now: Timestamp, state_here: impl Fn(&EnvironmentName, &Lineage) -> bool) -> Vec<Life> {
+fn lives(
+    found: Vec<Found>,
+    now: Timestamp,
+    home: impl Fn(&EnvironmentName, &Lineage) -> Option<cli::Name>,
+) -> Vec<Life> {
     let mut lives: BTreeMap<(EnvironmentName, Lineage), Vec<Found>> = BTreeMap::new();
     for found in found {
         let life = (found.environment.clone(), found.lineage.clone());
@@ -106,9 +113,11 @@ fn lives(found: Vec<Found>, now: Timestamp, state_here: impl Fn(&EnvironmentName
             // The last word counts: a part that was tagged before the time was put off says nothing.
             let expires = resources.iter().filter_map(|found| found.expires).max();
             let prices: Vec<u64> = resources.iter().filter_map(|found| Some(found.monthly?.0)).collect();
+            let home = home(&environment, &lineage);
             Life {
                 expired: expires.is_some_and(|expires| expires <= now),
-                state_here: state_here(&environment, &lineage),
+                state_here: home.is_some(),
+                home,
                 created: resources.iter().filter_map(|found| found.created).min(),
                 expires,
                 monthly: (!prices.is_empty()).then(|| Money(prices.into_iter().sum())),
@@ -120,13 +129,40 @@ fn lives(found: Vec<Found>, now: Timestamp, state_here: impl Fn(&EnvironmentName
         .collect()
 }
 
-/// One that does not read is there all the same.
-fn has_state(root: &Path, environment: &EnvironmentName, lineage: &Lineage) -> bool {
-    let state = store(root, environment, environment).and_then(|store| Ok(store.load()?));
-    match state {
-        Ok(state) => state.is_some_and(|state| state.lineage == *lineage),
-        Err(_) => true,
+/// Where this project has the state of a life: under its own name, or in the store of a file that serves many. One that does not
+/// read is there all the same.
+fn home(root: &Path, environment: &EnvironmentName, lineage: &Lineage) -> Option<cli::Name> {
+    let files = environments(root).unwrap_or_default();
+    let files = files.iter().filter_map(|file| file.parse::<EnvironmentName>().ok());
+    let candidates = std::iter::once(environment.clone()).chain(files.filter(|file| file != environment));
+    for file in candidates {
+        let written = match store(root, environment, &file).and_then(|store| Ok(store.load()?)) {
+            Ok(Some(state)) if state.lineage == *lineage => state.file.unwrap_or_else(|| environment.clone()),
+            Ok(_) => continue,
+            // Another file's mistakes say nothing of this environment.
+            Err(_) if file != *environment => continue,
+            Err(_) => environment.clone(),
+        };
+        // A file that is gone leaves what is remembered.
+        let is_there = root.join(FOLDER).join(format!("{written}.toml")).is_file();
+        return Some(match is_there && written != *environment {
+            true => cli::Name {
+                name: written,
+                own: cli::Own {
+                    name: Some(environment.clone()),
+                    vars: Vec::new(),
+                },
+            },
+            false => cli::Name::of(environment.clone()),
+        });
     }
+    None
+}
+
+/// The end that an extension has recorded and not brought about: what is marked is not true then.
+fn put_off(state: &State, now: Timestamp) -> Option<Timestamp> {
+    let life = state.life.filter(|life| life.ends > now && !end_is_set(state, *life))?;
+    state.record(&Address::Ttl).map(|_| life.ends)
 }
 
 fn shown(lives: &[Life], now: Timestamp) -> String {
@@ -167,8 +203,8 @@ fn age(now: Timestamp, then: Timestamp) -> String {
 }
 
 /// As `provision destroy` does it, under the environment's lock; a protected one is left alone.
-async fn with_state(root: &Path, life: &Life) -> Result<(), Failure> {
-    let project = Project::find(root, &cli::Name::of(life.environment.clone()))?;
+async fn with_state(root: &Path, home: &cli::Name, life: &Life) -> Result<(), Failure> {
+    let project = Project::find(root, home)?;
     let lock = lock(
         &project.store,
         "gc",
@@ -180,6 +216,19 @@ async fn with_state(root: &Path, life: &Life) -> Result<(), Failure> {
     .await?;
     let _heartbeat = lock.heartbeat();
     let mut state = project.applied()?;
+    if let Some(ends) = put_off(&state, Timestamp::now()) {
+        return Err(Failure::Other {
+            what: format!(
+                "`{}` was given time until {ends}, which is not marked at its provider yet",
+                project.name
+            )
+            .into(),
+            hint: Some(format!(
+                "`provision apply {0}` marks it, `provision destroy {0}` does not wait",
+                project.name
+            )),
+        });
+    }
     let environment = written(&project)?;
     let protect = environment.as_ref().is_some_and(|environment| environment.protect);
     enter(&mut state, life);
@@ -237,7 +286,6 @@ impl Keep for Nowhere {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::names::Address;
 
     fn found(environment: &str, lineage: u8, address: Address, expires: Option<&str>) -> Found {
         Found {
@@ -264,7 +312,7 @@ mod tests {
                 found("moved", 3, Address::MachineInstance, late),
             ],
             now,
-            |environment, _| environment.as_str() == "pilot",
+            |environment, _| (environment.as_str() == "pilot").then(|| cli::Name::of(environment.clone())),
         );
         let expired: Vec<(&str, bool)> = lives.iter().map(|l| (l.environment.as_str(), l.expired)).collect();
         assert_eq!(expired, [("moved", false), ("pilot", true), ("prod", false)]);
@@ -281,6 +329,21 @@ mod tests {
     }
 
     #[test]
+    fn what_was_given_more_time_is_not_swept_before_it_is_marked() {
+        let mut state = State::new("pilot".parse().unwrap(), Lineage::from_bytes([1; 16]));
+        let now: Timestamp = "2026-11-21T10:00:00Z".parse().unwrap();
+        let first = crate::state::Life::from(now, 3600);
+        state.life = Some(first);
+        let attributes = crate::plan::end_attributes(first);
+        state.present(&Address::Ttl, None, attributes, BTreeMap::new(), now);
+        assert_eq!(put_off(&state, now), None);
+        let second = crate::state::Life::from(now, 7200);
+        state.life = Some(second);
+        assert_eq!(put_off(&state, now), Some(second.ends));
+        assert_eq!(put_off(&state, second.ends), None);
+    }
+
+    #[test]
     fn all_that_was_found_is_taken_back_in_order() {
         let parts = [
             Address::MachineKey,
@@ -289,7 +352,7 @@ mod tests {
             Address::MachineAddress,
         ];
         let all = parts.map(|address| found("pilot", 1, address, None)).to_vec();
-        let life = lives(all, Timestamp::UNIX_EPOCH, |_, _| false).remove(0);
+        let life = lives(all, Timestamp::UNIX_EPOCH, |_, _| None).remove(0);
         let mut state = State::new(life.environment.clone(), life.lineage.clone());
         enter(&mut state, &life);
         let plan = plan_destroy(&state, false, false);
