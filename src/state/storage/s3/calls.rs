@@ -35,6 +35,9 @@ const TOKEN: &str = "provision-write";
 /// An `ETag` that no object of ours has: of a content that is never written.
 const STALE: &str = "\"00000000000000000000000000000000\"";
 
+/// How many try at once whether only one of them can create an object.
+const WRITERS: usize = 8;
+
 /// What must be there.
 pub enum Expected {
     Nothing,
@@ -228,8 +231,11 @@ impl Connection {
     /// Sees with an object of its own that what is there is neither created again nor replaced by whoever has seen something else.
     pub async fn prove(&self, prefix: &str) -> Result<(), Trouble> {
         let key = format!("{prefix}conditional-writes-{}", token()?);
-        let seen = self.conditions(&key).await;
-        let removed = self.delete(&key).await;
+        let seen = match self.conditions(&key).await {
+            Ok(()) => self.at_once(&format!("{key}-at-once")).await,
+            Err(trouble) => Err(trouble),
+        };
+        let removed = self.delete(&key).await.and(self.delete(&format!("{key}-at-once")).await);
         seen.and(removed)
     }
 
@@ -253,6 +259,17 @@ impl Connection {
         match self.put(key, b"three", Expected::Tag(tag)).await? {
             Some(_) => Ok(()),
             None => Err(self.not_conditional("it refuses a write whose condition holds".to_owned())),
+        }
+    }
+
+    /// A service may compare first and write then: one after another, it looks right. So several create the same object at once.
+    async fn at_once(&self, key: &str) -> Result<(), Trouble> {
+        let writers = (0..WRITERS).map(|_| self.put_once(key, b"one", PutMode::Create, None));
+        let ended = futures_util::future::join_all(writers).await;
+        // Who was refused, and why, is all the same: answers that come at once are not told apart on the wire.
+        match ended.iter().filter(|ended| ended.is_ok()).count() {
+            0 | 1 => Ok(()),
+            won => Err(self.not_conditional(format!("{won} of {WRITERS} created the same object at once"))),
         }
     }
 
