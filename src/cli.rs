@@ -466,6 +466,9 @@ pub struct StateRm {
     pub environment: Name,
     /// Which, such as `stack.app`.
     pub address: Address,
+    /// Also the machine itself.
+    #[arg(long)]
+    pub force: bool,
     /// Do not ask.
     #[arg(long, short)]
     pub yes: bool,

@@ -22,5 +22,7 @@ mod plan;
 mod secrets;
 #[path = "messages/state.rs"]
 mod state;
+#[path = "messages/surgery.rs"]
+mod surgery;
 #[path = "messages/written.rs"]
 mod written;

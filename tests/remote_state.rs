@@ -17,6 +17,8 @@ mod documents;
 mod faults;
 #[path = "remote_state/lives.rs"]
 mod lives;
+#[path = "remote_state/migrate.rs"]
+mod migrate;
 #[path = "remote_state/race.rs"]
 mod race;
 #[path = "remote_state/service.rs"]

@@ -257,6 +257,7 @@ pub async fn import(directory: &Path, args: &cli::Import) -> Result<(), Failure>
     let desired = desired(&sources, &keyring, &state)?;
     let provider = provider(&sources.environment, &state).await?;
     let mut owner = owner(&state);
+    super::surgery::keep_before(&project.store, "import")?;
     provider.adopt(&owner, address, id).await?;
     owner.ids.insert(address.clone(), id.clone());
     let sight = provider.observe(&owner, &names(&state, Some(&desired))).await?;

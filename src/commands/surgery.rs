@@ -12,7 +12,7 @@ use crate::apply::{ApplyError, Keep as _};
 use crate::cli;
 use crate::names::Address;
 use crate::state::storage::Place;
-use crate::state::{Lock, Record, State, Status, Store};
+use crate::state::{Lock, Push, Record, State, Status, Store, StoreError};
 
 /// Lists what is recorded: address, how far it came, the provider's identifier.
 pub fn list(directory: &Path, args: &cli::StateList) -> Result<(), Failure> {
@@ -65,30 +65,31 @@ pub fn show(directory: &Path, args: &cli::StateShow) -> Result<(), Failure> {
     print(&text)
 }
 
-/// Forgets what is recorded of an address.
+/// Forgets what is recorded of an address, once it was said what the next plan makes of that.
 pub async fn rm(directory: &Path, args: &cli::StateRm) -> Result<(), Failure> {
     let project = Project::find(directory, &args.environment)?;
     let lock = lock(&project.store, "state rm", &args.locking).await?;
     let _heartbeat = lock.heartbeat();
     let mut state = project.applied()?;
-    recorded(&state, &args.address)?;
-    let then = match args.address.layer() {
-        "machine"
-            if state
-                .provider()
-                .is_some_and(|facts| facts.get("provider").is_some_and(|name| name != "local")) =>
-        {
-            "what bears our tags is found by the next plan, and taken over again"
-        }
-        "machine" => "the next plan finds it by its name, or makes another",
-        "dns" => "a name that is ours by its ownership record is found by the next plan",
-        _ => "the next plan does it once more",
-    };
-    if !args.yes {
-        confirm(&format!("Forget {} ({then})?", args.address))?;
+    let address = &args.address;
+    recorded(&state, address)?;
+    if *address == Address::MachineInstance && !args.force {
+        tell(&format!(
+            "refused: {address} is not forgotten, because its machine would be taken for a new one: it would be set up anew, and jobs \
+             that run once would run on the data that is there. To let another environment have it, destroy this one with \
+             --keep-volume; to forget it all the same, add --force"
+        ));
+        return Err(Failure::Refused);
     }
-    told(project.store.back_up_first()?.as_ref());
-    state.remove(&args.address);
+    tell(&format!(
+        "{address} stays as it is and is forgotten. {}",
+        consequence(address)
+    ));
+    if !args.yes {
+        confirm(&format!("Forget {address} of {}?", project.name))?;
+    }
+    keep_before(&project.store, "rm")?;
+    state.remove(address);
     let mut keep = Keeper {
         store: project.store.clone(),
         lock: &lock,
@@ -96,8 +97,37 @@ pub async fn rm(directory: &Path, args: &cli::StateRm) -> Result<(), Failure> {
     keep.keep(&mut state)
         .map_err(|why| Failure::from(ApplyError::Keep(why)))?;
     lock.release()?;
-    tell(&format!("{} is forgotten: {then}", args.address));
+    tell(&format!(
+        "{address} is forgotten\nnext: provision plan {}",
+        project.name
+    ));
     Ok(())
+}
+
+/// What the next plan makes of what is there and not recorded.
+fn consequence(address: &Address) -> &'static str {
+    match address {
+        Address::MachineInstance => {
+            "It is found by its lineage: the next apply takes it over again, sets it up as a new one, and runs the jobs that run \
+             once."
+        }
+        Address::MachineKey
+        | Address::MachineFirewall
+        | Address::MachineVolume
+        | Address::MachineAddress
+        | Address::Dns(_) => {
+            "It still bears this environment's tags, so the next plan finds it: it is taken over again, or removed when the file \
+             asks for it no more. Only without the tag provision:lineage (of a name: its TXT record) is it nobody's."
+        }
+        Address::HostIdentity => "The next apply believes the pinned key, and has the host make a new one.",
+        Address::HostBase => "The next apply runs the converge script again, which changes only what differs.",
+        Address::Stack(_) => {
+            "The next apply deploys it again: what is as it shall be goes on running, and jobs that run once run again. A stack that \
+             the file names no more goes on running, and nobody takes it down."
+        }
+        Address::Ttl => "The next apply sets the machine's timer again.",
+        Address::Edge => "The next apply deploys it again: what is as it shall be goes on running.",
+    }
 }
 
 /// Prints the state as it is kept.
@@ -112,24 +142,64 @@ pub fn pull(directory: &Path, args: &cli::Pull) -> Result<(), Failure> {
 /// Puts a state in the place of the one that is kept.
 pub async fn push(directory: &Path, args: &cli::Push) -> Result<(), Failure> {
     let project = Project::find(directory, &args.environment)?;
-    let bytes = std::fs::read(&args.file)
-        .map_err(|why| Failure::input(format!("failed to read {}: {why}", args.file.display()), "name a file"))?;
+    let bytes = std::fs::read(&args.file).map_err(|why| {
+        Failure::input(
+            format!("failed to read {}: {why}", args.file.display()),
+            "name a file that `provision state pull` printed, or a backup",
+        )
+    })?;
+    // Told before anything is locked or written.
     let state = project.store.check(&bytes, &Place::Path(args.file.clone()))?;
     let lock = lock(&project.store, "state push", &args.locking).await?;
     let _heartbeat = lock.heartbeat();
-    let how = match args.force {
-        true => crate::state::Push::Forced,
-        false => crate::state::Push::Successor,
+    let how = match project.store.load() {
+        Ok(None) => Push::Successor,
+        Ok(Some(there)) => match objection(&there, &state) {
+            Some(why) if !args.force => {
+                tell(&format!("refused: {why}. Add --force to put it there all the same"));
+                return Err(Failure::Refused);
+            }
+            // A later serial than the one that is there is no way back, and yet no successor.
+            None if there.serial == state.serial => Push::Successor,
+            _ => Push::Forced,
+        },
+        Err(StoreError::Damaged { .. }) if args.force => Push::Forced,
+        Err(other) => return Err(other.into()),
     };
-    let state = project.store.push(state, how)?;
+    keep_before(&project.store, "push")?;
+    lock.verify()?;
+    let serial = match project.store.push(state, how) {
+        Err(error @ StoreError::Backup { serial, .. }) => {
+            tell(&format!("warning: {error}"));
+            serial
+        }
+        other => other?.serial,
+    };
     lock.release()?;
     tell(&format!(
-        "the state of {} is the one of {}, with serial {}; the one before is among the backups",
-        project.name,
+        "the state of {name} is the one of {} now, as serial {serial}\nnext: provision plan {name}",
         args.file.display(),
-        state.serial
+        name = project.name
     ));
     Ok(())
+}
+
+/// Why a state should not take the place of the one that is there.
+fn objection(there: &State, pushed: &State) -> Option<String> {
+    if there.lineage != pushed.lineage {
+        return Some(format!(
+            "it is another life of the environment: its lineage is {}, and that of the state there is {}. What the one there knows \
+             would be forgotten and go on costing money",
+            pushed.lineage.as_str(),
+            there.lineage.as_str()
+        ));
+    }
+    (pushed.serial < there.serial).then(|| {
+        format!(
+            "it is older than the state there: serial {} against {}. What was done since then would be forgotten",
+            pushed.serial, there.serial
+        )
+    })
 }
 
 /// Moves everything that is kept to where the file says. Cut off anywhere, the old place counts, and the next run goes on.
@@ -158,7 +228,7 @@ pub async fn migrate(directory: &Path, args: &cli::Migrate) -> Result<(), Failur
     };
     let here = locked(&old).await?;
     let _here = here.heartbeat();
-    told(old.back_up_first()?.as_ref());
+    keep_before(&old, "migrate")?;
     let there = locked(new).await?;
     let _there = there.heartbeat();
     let seen = old.copy_all(new)?;
@@ -196,8 +266,10 @@ fn word(status: Status) -> &'static str {
     }
 }
 
-fn told(backup: Option<&Place>) {
-    if let Some(place) = backup {
-        tell(&format!("the state as it was is kept as {place}"));
+/// Keeps the state as it is, and tells where.
+pub(super) fn keep_before(store: &Store, what: &str) -> Result<(), Failure> {
+    if let Some(place) = store.keep_before(what, Timestamp::now())? {
+        tell(&format!("note: the state as it was is kept as {place}"));
     }
+    Ok(())
 }

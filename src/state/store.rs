@@ -20,6 +20,7 @@ use crate::names::{EnvironmentName, Lineage};
 
 mod archive;
 mod error;
+mod moved;
 mod surgery;
 #[cfg(test)]
 mod tests;
@@ -209,6 +210,7 @@ impl Store {
         self.settled()?;
         let Some((bytes, version)) = self.read(STATE_FILE)? else {
             self.see(None);
+            self.is_not_moved()?;
             return Ok(None);
         };
         let state = self.decode(&bytes)?;

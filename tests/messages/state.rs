@@ -6,7 +6,7 @@ use crate::project::{DEMO, Project, snapshot, told};
 
 pub const APPLIED: &str = include_str!("../state/v1-demo.json");
 
-fn with_state(text: &str) -> Project {
+pub fn with_state(text: &str) -> Project {
     let project = Project::new(DEMO);
     project.write(".provision/demo/state.json", text);
     project
@@ -40,20 +40,15 @@ told! {
     state_show_of_what_is_not_recorded: with_state(APPLIED), ["state", "show", "demo", "stack.shop"];
     state_rm: with_state(APPLIED), ["state", "rm", "demo", "stack.postgres", "--yes"];
     state_rm_of_what_is_not_recorded: with_state(APPLIED), ["state", "rm", "demo", "machine.volume", "--yes"];
-    state_rm_without_a_terminal: with_state(APPLIED), ["state", "rm", "demo", "machine.instance"];
+    state_rm_without_a_terminal: with_state(APPLIED), ["state", "rm", "demo", "host.base"];
+    state_rm_of_the_machine: with_state(APPLIED), ["state", "rm", "demo", "machine.instance", "--yes"];
     state_unlock_of_nobody: with_state(APPLIED), ["state", "unlock", "demo", "--yes"];
     state_pull_of_nothing: Project::new(DEMO), ["state", "pull", "demo"];
     state_push_of_no_file: with_state(APPLIED), ["state", "push", "demo", "other.json"];
-    state_push_of_another_serial: {
-        let project = with_state(APPLIED);
-        project.write("other.json", &APPLIED.replace("\"serial\": ", "\"serial\": 9"));
-        project
-    }, ["state", "push", "demo", "other.json"];
-    state_push_of_another_environment: {
-        let project = with_state(APPLIED);
-        project.write("other.json", &APPLIED.replace("\"environment\": \"demo\"", "\"environment\": \"prod\""));
-        project
-    }, ["state", "push", "demo", "other.json", "--force"];
+    state_push_of_an_older_one: pushing(&APPLIED.replace("\"serial\": 14", "\"serial\": 9")), ["state", "push", "demo", "other.json"];
+    state_push_of_another_life: pushing(&APPLIED.replace("0f1e2d3c4b5a6978", "ffffffffffffffff")), ["state", "push", "demo", "other.json"];
+    state_push_of_no_state: pushing("{\"version\": 1}\n"), ["state", "push", "demo", "other.json"];
+    state_push_of_another_environment: pushing(&APPLIED.replace("\"environment\": \"demo\"", "\"environment\": \"prod\"")), ["state", "push", "demo", "other.json", "--force"];
     state_migrate_to_where_it_is: with_state(APPLIED), ["state", "migrate", "demo"];
     gc_of_nothing: Project::new(DEMO), ["gc"];
     gc_that_would_destroy_all: Project::new(DEMO), ["gc", "--yes"];
@@ -63,6 +58,12 @@ told! {
         project.write(".provision/demo/state.json", APPLIED);
         project
     }, ["destroy", "demo", "--yes"];
+}
+
+fn pushing(text: &str) -> Project {
+    let project = with_state(APPLIED);
+    project.write("other.json", text);
+    project
 }
 
 #[test]

@@ -7,15 +7,15 @@ use provision::state::{Backend, State};
 
 use crate::service::{BUCKET, REGION, Service, environment};
 
-const APPLIED: &str = include_str!("../state/v1-demo.json");
+pub const APPLIED: &str = include_str!("../state/v1-demo.json");
 
-struct Checkout {
+pub struct Checkout {
     service: &'static Service,
-    root: tempfile::TempDir,
+    pub root: tempfile::TempDir,
 }
 
 impl Checkout {
-    fn new(service: &'static Service, key: Option<&str>) -> Self {
+    pub fn new(service: &'static Service, key: Option<&str>) -> Self {
         let checkout = Self {
             service,
             root: tempfile::tempdir().unwrap(),
@@ -25,7 +25,7 @@ impl Checkout {
         checkout
     }
 
-    fn write(&self, key: Option<&str>) {
+    pub fn write(&self, key: Option<&str>) {
         let state = key.map_or_else(String::new, |key| {
             format!("[state]\nbackend = \"s3\"\nbucket = \"{BUCKET}\"\nkey = \"{key}\"\nregion = \"{REGION}\"\n")
         });
@@ -37,8 +37,14 @@ impl Checkout {
     }
 
     fn output(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// The program, about to run here.
+    pub fn command(&self, args: &[&str]) -> Command {
         let home = self.root.path().join("home");
-        Command::new(env!("CARGO_BIN_EXE_provision"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_provision"));
+        command
             .args(args)
             .current_dir(self.root.path())
             .env_clear()
@@ -48,13 +54,12 @@ impl Checkout {
             .env("AWS_SECRET_ACCESS_KEY", &self.service.secret_key)
             .env("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
             .env("AWS_ENDPOINT_URL_S3", &self.service.endpoint)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
+            .stdin(Stdio::null());
+        command
     }
 
     /// Exit code and what was said.
-    fn run(&self, args: &[&str]) -> (i32, String) {
+    pub fn run(&self, args: &[&str]) -> (i32, String) {
         let output = self.output(args);
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8(text).unwrap();
@@ -76,7 +81,7 @@ fn applied(service: &Service, root: &Path, backend: &Backend) -> State {
     state
 }
 
-fn key(backend: &Backend) -> &str {
+pub fn key(backend: &Backend) -> &str {
     match backend {
         Backend::S3(bucket) => &bucket.key,
         Backend::Local => panic!(),

@@ -260,7 +260,7 @@ fn documents_move_from_a_folder_to_a_bucket_and_back() {
     let seen = two.ada.copy_all(&local).unwrap();
     two.ada.leave_for(&local, seen.as_ref(), now).unwrap();
     assert_eq!(local.load().unwrap(), Some(ours));
-    assert_eq!(two.bob.load().unwrap(), None);
+    assert!(matches!(two.bob.load(), Err(StoreError::MovedAway { .. })));
 }
 
 #[test]

@@ -169,7 +169,7 @@ impl Store {
     }
 
     /// Leaves this storage for another one, into which everything has been copied: `state.json` is put aside as `state-migrated-….json`,
-    /// and this computer remembers where the documents are now.
+    /// a mark tells others where it is, and this computer remembers where the documents are now.
     ///
     /// # Errors
     /// When the state cannot be put aside; somebody else wrote it meanwhile, then the copy is not the last one.
@@ -178,7 +178,8 @@ impl Store {
             let aside = format!("state-migrated-{}.json", now.strftime("%Y%m%dT%H%M%SZ"));
             self.storage
                 .put(&aside, &bytes, &Expect::Any)
-                .and_then(|_| self.storage.remove(STATE_FILE, &Expect::Seen(version.clone())))
+                .and_then(|_| self.mark_as_moved(next, now))
+                .and_then(|()| self.storage.remove(STATE_FILE, &Expect::Seen(version.clone())))
                 .map_err(|why| self.unwritten(why))?;
         }
         self.see(None);

@@ -148,6 +148,18 @@ pub enum StoreError {
         /// Where.
         place: Place,
     },
+    /// It is not here any more.
+    #[error("the state is not here any more: {by} moved it to {to} at {at}, as {place} says")]
+    MovedAway {
+        /// What says so.
+        place: Place,
+        /// Where it is.
+        to: String,
+        /// `user@host`.
+        by: String,
+        /// When.
+        at: jiff::Timestamp,
+    },
     /// A backend that was left out.
     #[error("this build keeps no state in S3")]
     NotBuilt,
@@ -206,6 +218,11 @@ impl StoreError {
                 format!("`provision state migrate {environment}` moves it to where the file says; or let [state] say where it is.{moved}")
             }
             Self::Taken { place } => format!("look at it first; when nobody needs it, move it away (`{}`)", place.removal()),
+            Self::MovedAway { place, .. } => format!(
+                "write that place as [state] in the environment's file, or fetch the file of whoever moved it. When the environment \
+                 shall begin anew here, `{}`",
+                place.removal()
+            ),
             Self::NotBuilt => "build it with its default features: cargo build --release".to_owned(),
         }
     }

@@ -1,14 +1,16 @@
 //! What `provision state pull`, `push` and `migrate` are made of: states as bytes, and documents as they are.
 
+use jiff::Timestamp;
+
 use super::super::backend;
 use super::super::lock;
 use super::super::model::State;
 use super::super::storage::{Expect, Place};
-use super::archive;
 use super::{BACKUPS, STATE_FILE, Store, StoreError, Version, encode};
+use super::{archive, moved};
 
 /// Documents that belong to this computer, and to no copy.
-const OF_THIS_COMPUTER: [&str; 2] = ["backend.json", lock::FILE];
+const OF_THIS_COMPUTER: [&str; 3] = ["backend.json", lock::FILE, moved::FILE];
 
 /// How a state may take the place of the one that is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,17 +30,16 @@ impl Store {
         self.get(STATE_FILE)
     }
 
-    /// Keeps the state as it is among the backups, before somebody works on it by hand, and tells where. `None` when there is none.
+    /// Keeps the state as it is, read or not, before somebody works on it by hand, and tells where. `None` when there is none. Such
+    /// copies are never cleared away: their names are not those of the copies that every write makes.
     ///
     /// # Errors
-    /// When it cannot be read, or the copy not be written.
-    pub fn back_up_first(&self) -> Result<Option<Place>, StoreError> {
-        let Some((bytes, _)) = self.read(STATE_FILE)? else {
-            return Ok(None);
-        };
-        let serial = self.decode(&bytes)?.serial;
-        self.back_up(serial, &bytes)?;
-        Ok(Some(self.storage.place(&format!("{BACKUPS}/state-{serial}.json"))))
+    /// When it cannot be read, or the copy not be written: then nothing may be done to it.
+    pub fn keep_before(&self, what: &str, now: Timestamp) -> Result<Option<Place>, StoreError> {
+        let Some(bytes) = self.pull()? else { return Ok(None) };
+        let name = format!("{BACKUPS}/before-{what}-{}.json", now.strftime("%Y%m%dT%H%M%S%3fZ"));
+        self.put(&name, &bytes)?;
+        Ok(Some(self.storage.place(&name)))
     }
 
     /// Reads bytes as a state of this environment, without writing anything. `from` is where they come from, for messages.
@@ -49,32 +50,21 @@ impl Store {
         self.decode(bytes).map_err(|error| error.of(from))
     }
 
-    /// Puts a state in the place of the one that is there, which goes to the backups first; returns it with its new serial.
+    /// Puts a state in the place of the one that is there; returns it with its new serial.
     ///
     /// # Errors
     /// When it is not of the same lineage and serial (unless forced), or when it cannot be written.
     pub fn push(&self, mut state: State, how: Push) -> Result<State, StoreError> {
-        let there = self.read(STATE_FILE)?;
-        if let Some((bytes, version)) = &there {
-            let sound = self.decode(bytes);
-            match (sound, how) {
-                (Ok(theirs), _) => {
-                    self.see(Some((&theirs, version.clone())));
-                    self.back_up(theirs.serial, bytes)?;
-                    if how == Push::Forced {
-                        state.serial = state.serial.max(theirs.serial);
-                        return self.push_over(state, &Expect::Seen(version.clone()));
-                    }
-                }
-                (Err(_), Push::Forced) => {
-                    self.set_aside(jiff::Timestamp::now())?;
-                    return self.push_over(state, &Expect::Absent);
-                }
-                (Err(why), Push::Successor) => return Err(why),
-            }
-        } else {
+        let Some((bytes, version)) = self.read(STATE_FILE)? else {
             return self.push_over(state, &Expect::Absent);
+        };
+        let theirs = self.decode(&bytes);
+        if how == Push::Forced {
+            // One that does not read has no serial to go beyond.
+            state.serial = theirs.map_or(state.serial, |theirs| state.serial.max(theirs.serial));
+            return self.push_over(state, &Expect::Seen(version));
         }
+        self.see(Some((&theirs?, version)));
         self.save(&mut state)?;
         Ok(state)
     }
@@ -91,6 +81,7 @@ impl Store {
         let version = self.storage.put(STATE_FILE, &bytes, expect);
         let version = version.map_err(|why| self.unwritten(why))?;
         self.see(Some((&next, version)));
+        self.is_back()?;
         self.back_up(next.serial, &bytes)?;
         Ok(next)
     }
@@ -108,24 +99,33 @@ impl Store {
         Ok(all.filter(|name| !OF_THIS_COMPUTER.contains(&name.as_str())).collect())
     }
 
+    /// Makes sure that two runs cannot overwrite each other where this store is, without taking that for the environment's place.
+    ///
+    /// # Errors
+    /// When the service cannot be used.
+    pub fn ready(&self) -> Result<(), StoreError> {
+        self.storage.prepare().map_err(|why| StoreError::Write {
+            place: self.storage.place(""),
+            why,
+        })
+    }
+
     /// Copies all documents to another store, the state last and only where there is none: a copy that was cut off is no state,
     /// and made good by the next one. Tells what the state was here, for [`Store::leave_for`].
     ///
     /// # Errors
     /// When one cannot be read or written, or there is a state of another lineage or serial.
     pub fn copy_all(&self, to: &Self) -> Result<Option<Version>, StoreError> {
-        to.storage.prepare().map_err(|why| StoreError::Write {
-            place: to.storage.place(""),
-            why,
-        })?;
+        to.ready()?;
         let Some((bytes, version)) = self.read(STATE_FILE)? else {
             return Ok(None);
         };
-        self.decode(&bytes)?;
+        let ours = self.decode(&bytes)?;
+        // It was copied before, by a run that was cut off afterwards: until the end this place counts, and may have moved on.
+        let is_left = |theirs: State| theirs.lineage == ours.lineage && theirs.serial <= ours.serial;
         let expect = match to.read(STATE_FILE)? {
             None => Expect::Absent,
-            // The same state was copied before, by a run that was cut off afterwards.
-            Some((there, seen)) if there == bytes => Expect::Seen(seen),
+            Some((there, seen)) if to.decode(&there).is_ok_and(is_left) => Expect::Seen(seen),
             Some(_) => return Err(StoreError::Taken { place: to.place() }),
         };
         for name in self.documents()?.iter().filter(|name| *name != STATE_FILE) {
@@ -135,6 +135,7 @@ impl Store {
         }
         let copied = to.storage.put(STATE_FILE, &bytes, &expect);
         copied.map_err(|why| to.unwritten(why))?;
+        to.is_back()?;
         Ok(Some(version))
     }
 

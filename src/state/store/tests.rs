@@ -12,6 +12,8 @@ use super::super::model::{Record, Status};
 use super::*;
 use crate::names::{Address, Lineage};
 
+mod migration;
+
 /// Set in a child process: the project's root it works in. Without it the tests named `child_…` do nothing.
 const CHILD_ROOT: &str = "PROVISION_TEST_CHILD_ROOT";
 

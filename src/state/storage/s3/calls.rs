@@ -235,7 +235,10 @@ impl Connection {
             Ok(()) => self.at_once(&format!("{key}-at-once")).await,
             Err(trouble) => Err(trouble),
         };
-        let removed = self.delete(&key).await.and(self.delete(&format!("{key}-at-once")).await);
+        let removed = self
+            .delete(&key)
+            .await
+            .and(self.delete(&format!("{key}-at-once")).await);
         seen.and(removed)
     }
 

@@ -15,7 +15,7 @@ import botocore.session
 ID = re.compile(r"\b(?:i|vol|sg|sgr|eipalloc|eipassoc|eni|key|snap|subnet|vpc|ami|igw|rtb)-[0-9a-f]{8,17}\b")
 READING = ("Describe", "Get", "List", "Search", "Lookup", "Head")
 TARGETS = {"AWSPriceListService": "pricing", "AmazonSSM": "ssm"}
-JSON = ("pricing", "ssm", "servicequotas")
+JSON = ("pricing", "secretsmanager", "servicequotas", "ssm")
 
 
 @dataclass

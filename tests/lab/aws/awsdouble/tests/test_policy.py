@@ -29,6 +29,7 @@ class Policy(DoubleCase):
             "not authorized to perform: ec2:CreateSecurityGroup on resource: arn:aws:ec2:eu-central-1:", message
         )
         self.refused("AccessDeniedException", self.double.client("ssm").get_parameter, Name="x")
+        self.refused("AccessDeniedException", self.double.client("secretsmanager").get_secret_value, SecretId="x")
         self.refused("AccessDeniedException", self.double.client("pricing").get_products, ServiceCode="AmazonEC2")
         self.refused("AccessDenied", self.double.client("route53").list_hosted_zones)
         found = self.double.client("sts").get_caller_identity()
