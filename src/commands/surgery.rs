@@ -149,7 +149,10 @@ pub async fn push(directory: &Path, args: &cli::Push) -> Result<(), Failure> {
         )
     })?;
     // Told before anything is locked or written.
-    let state = project.store.check(&bytes, &Place::Path(args.file.clone()))?;
+    let state = project
+        .store
+        .check(&bytes, &Place::Path(args.file.clone()))
+        .map_err(unfit)?;
     let lock = lock(&project.store, "state push", &args.locking).await?;
     let _heartbeat = lock.heartbeat();
     let how = match project.store.load() {
@@ -182,6 +185,18 @@ pub async fn push(directory: &Path, args: &cli::Push) -> Result<(), Failure> {
         name = project.name
     ));
     Ok(())
+}
+
+/// Bytes that are no state of this environment.
+fn unfit(error: StoreError) -> Failure {
+    let hint = match &error {
+        StoreError::Damaged { .. } => "name a file that `provision state pull` printed, or a backup".to_owned(),
+        StoreError::OtherEnvironment { found, .. } => {
+            format!("push it to `{found}`; no environment takes another one's state")
+        }
+        other => other.remedy(),
+    };
+    Failure::input(error.to_string(), hint)
 }
 
 /// Why a state should not take the place of the one that is there.
