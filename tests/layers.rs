@@ -17,7 +17,7 @@ const LAYERS: [(&str, &[&str]); 16] = [
     ("remote", &["names", "secret", "note"]),
     // `provider`: the types of a machine that is asked for, and the aliases of images.
     ("desired", &["environment", "render", "names", "secret", "provider"]),
-    ("observe", &["provider", "remote", "note", "names"]),
+    ("observe", &["provider", "remote", "note", "names", "secret"]),
     // `provider` and `remote::probe`: the types of what is asked for and of what was seen.
     (
         "plan",

@@ -12,6 +12,7 @@ use crate::note::{Note, Say};
 use crate::plan::seen_of_base;
 use crate::remote::{RemoteCommand, Script, Session, Stdin};
 use crate::render::cloud_init::CONVERGE_PATH;
+use crate::secret::FingerprintKey;
 use crate::state::PublicKey;
 use crate::state::bundle::HOST_KEY;
 
@@ -122,9 +123,10 @@ impl RealWorld<'_> {
     }
 }
 
-/// What the script wrote, so that a later plan sees when somebody else writes it.
+/// What the script wrote, so that a later plan sees when somebody else writes it. No container's digest is recorded of that look,
+/// so that it needs no key.
 async fn base_facts(session: &Session, say: Say<'_>) -> Result<Outcome, ActError> {
-    let probe = crate::observe::probe(session, say).await?;
+    let probe = crate::observe::probe(session, &FingerprintKey::default(), say).await?;
     Ok(Outcome {
         facts: seen_of_base(&probe),
         ..Outcome::default()

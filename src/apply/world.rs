@@ -70,8 +70,13 @@ impl World for RealWorld<'_> {
     }
 
     async fn look(&mut self, say: Say<'_>) -> Result<Option<Probe>, ActError> {
-        let session = self.session(say).await?;
-        Ok(Some(crate::observe::probe(session, say).await?))
+        let redactor = Redactor::new(self.bindings.secrets.values());
+        let key = self.bindings.fingerprints.clone();
+        let seen = match self.session(say).await {
+            Ok(session) => crate::observe::probe(session, &key, say).await.map_err(ActError::from),
+            Err(why) => Err(why),
+        };
+        seen.map(Some).map_err(|why| why.mapped(&|text| redactor.clean(&text)))
     }
 }
 

@@ -22,7 +22,7 @@ const KEY: &str = "ssh-ed25519 (made at the first apply)";
 
 /// Checks everything that was written.
 pub fn validate(directory: &Path, args: &cli::Name) -> Result<(), Failure> {
-    let project = Project::find(directory, args)?;
+    let project = Project::on_paper(directory, args)?;
     let desired = written(&project)?;
     tell(&format!(
         "{} is valid: {}, {}",
@@ -39,7 +39,7 @@ fn count(number: usize, what: &str) -> String {
 
 /// Writes what would go to the machine, as people may see it.
 pub fn render(directory: &Path, args: &cli::Render) -> Result<(), Failure> {
-    let project = Project::find(directory, &args.environment)?;
+    let project = Project::on_paper(directory, &args.environment)?;
     let files = rendered(&written(&project)?);
     let Some(out) = &args.out else {
         let list: String = files

@@ -35,13 +35,25 @@ impl Project {
     /// # Errors
     /// When there is none.
     pub fn find(directory: &Path, environment: &cli::Name) -> Result<Self, Failure> {
+        Self::with(directory, environment, |_| true)
+    }
+
+    /// As [`Project::find`] for a command that asks no network: of a state that is in a bucket, nothing is known.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn on_paper(directory: &Path, environment: &cli::Name) -> Result<Self, Failure> {
+        Self::with(directory, environment, |store| store.storage().is_local())
+    }
+
+    fn with(directory: &Path, environment: &cli::Name, ask: impl Fn(&Store) -> bool) -> Result<Self, Failure> {
         let start = std::path::absolute(directory)
             .map_err(|why| Failure::other(format!("failed to find {}", directory.display()), why))?;
         let root = find_root(&start)?;
         let name = environment.environment();
         let store = store(&root, name, &environment.name)?;
         // A state that cannot be read is told by who needs it.
-        let state = store.load().ok().flatten();
+        let state = if ask(&store) { store.load().ok().flatten() } else { None };
         let origin = Origin::find(&root, environment, state.as_ref())?;
         Ok(Self {
             root,
@@ -163,6 +175,7 @@ pub async fn look(
         &owner(state),
         &names(state, Some(desired)),
         caller,
+        &keyring.bindings(None).fingerprints,
         |instance| known.then(|| reach(&instance.endpoint)),
         say,
     )

@@ -13,6 +13,7 @@ use crate::note::Say;
 use crate::provider::{Caller, Instance, Owner, Part, Power, Provider, ProviderError, Sight};
 use crate::remote::probe::{Probe, ProbeError};
 use crate::remote::{ConnectPolicy, Session, SessionError, Target};
+use crate::secret::FingerprintKey;
 
 /// Everything that was observed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -88,7 +89,7 @@ const PROBE: Duration = Duration::from_secs(90);
 /// Looks at the machine, at what belongs to it and, when `target` says how an already known host is reached, at the host.
 ///
 /// `names` are the host names that it has or shall have. `caller` is let in first where the machine's firewall opens only for
-/// the time of a command. The session that was opened for the probe is handed on, so that a run needs one connection.
+/// the time of a command. `key` is that of the environment's fingerprints. The session that was opened for the probe is handed on, so that a run needs one connection.
 ///
 /// # Errors
 /// When the provider or a host that should be there cannot be asked.
@@ -97,6 +98,7 @@ pub async fn observe(
     owner: &Owner,
     names: &BTreeSet<String>,
     caller: Option<&Caller>,
+    key: &FingerprintKey,
     target: impl FnOnce(&Instance) -> Option<Target>,
     say: Say<'_>,
 ) -> Result<(Observed, Option<Session>), ObserveError> {
@@ -136,15 +138,23 @@ pub async fn observe(
         say,
     )
     .await?;
-    observed.host = Host::Seen(Box::new(probe(&session, say).await?));
+    observed.host = Host::Seen(Box::new(probe(&session, key, say).await?));
     Ok((observed, Some(session)))
 }
 
-/// Looks at a host over an open session: one command.
+/// Looks at a host over an open session: one command. What Docker tells of a configuration's digest is keyed before anybody sees it:
+/// its variables are in it, and a weak secret among them could be guessed from a published state.
 ///
 /// # Errors
 /// When the command fails or prints no probe.
-pub async fn probe(session: &Session, say: Say<'_>) -> Result<Probe, ObserveError> {
+pub async fn probe(session: &Session, key: &FingerprintKey, say: Say<'_>) -> Result<Probe, ObserveError> {
     let output = session.run_ok(&Probe::command().within(PROBE), say).await?;
-    Ok(Probe::parse(&output.stdout)?)
+    let mut probe = Probe::parse(&output.stdout)?;
+    for container in &mut probe.containers {
+        container.config = match container.config.as_str() {
+            "" => String::new(),
+            config => key.digest(config).unwrap_or_default(),
+        };
+    }
+    Ok(probe)
 }
