@@ -303,10 +303,18 @@ pub fn until(what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
 }
 
 pub fn kill(pid: i32) {
-    let status = Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
-    assert!(status.success());
+    signal(pid, "KILL");
 }
 
 pub fn alive(pid: i32) -> bool {
     Path::new(&format!("/proc/{pid}")).exists()
+}
+
+/// Such as `STOP`.
+pub fn signal(pid: i32, name: &str) {
+    let status = Command::new("kill")
+        .args([&format!("-{name}"), &pid.to_string()])
+        .status()
+        .unwrap();
+    assert!(status.success());
 }

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::time::Duration;
 
 use super::drift::everything_done_by_hand_is_seen_and_repaired;
-use super::lab::{Lab, alive, kill, reaches, until};
+use super::lab::{Lab, alive, kill, reaches, signal, until};
 
 /// The whole life of the demo.
 pub fn tell(lab: &Lab) {
@@ -20,6 +20,7 @@ pub fn tell(lab: &Lab) {
     drift_is_seen_and_repaired(lab);
     everything_done_by_hand_is_seen_and_repaired(lab);
     an_unhealthy_release_is_rolled_back(lab);
+    a_network_that_vanishes_is_told(lab);
     a_full_disk_is_told(lab);
     a_power_failure_keeps_the_data(lab);
     no_secret_is_where_it_must_not_be(lab);
@@ -260,9 +261,36 @@ fn an_unhealthy_release_is_rolled_back(lab: &Lab) {
     assert!(lab.ok(&["apply", "demo", "--yes"]).contains("nothing to do"));
 }
 
+/// A machine that is frozen answers as one behind a network that is gone: no packet comes back, and no connection is closed.
+fn a_network_that_vanishes_is_told(lab: &Lab) {
+    edit_compose(lab, "mem_limit: 300m", "mem_limit: 290m");
+    let (_, pid) = lab.qemu();
+    let mut apply = lab.start(&["apply", "demo", "--yes"]);
+    let mut said = Vec::new();
+    let mut frozen = false;
+    for line in BufReader::new(apply.stderr.take().unwrap()).lines() {
+        let line = line.unwrap();
+        eprintln!("{line}");
+        if !frozen && line.contains("stack.demo") && line.contains("deploy") {
+            signal(pid, "STOP");
+            frozen = true;
+        }
+        said.push(line);
+    }
+    signal(pid, "CONT");
+    assert!(frozen, "the apply ended before it came to the stack");
+    assert_eq!(apply.wait().unwrap().code(), Some(1));
+    let last = said.last().unwrap();
+    assert!(last.ends_with("not done: stack.demo (begun)"), "{last}");
+    assert_eq!(lab.state()["resources"]["stack.demo"]["status"], "intended");
+    lab.ok(&["apply", "demo", "--yes"]);
+    assert!(the_row_is_there(lab));
+    assert!(lab.ok(&["apply", "demo", "--yes"]).contains("nothing to do"));
+}
+
 fn a_full_disk_is_told(lab: &Lab) {
     lab.on_host("sudo sh -c 'fallocate -l $(($(df --output=avail -B1 / | tail -1) - 65536)) /var/full'");
-    edit_compose(lab, "mem_limit: 300m", "mem_limit: 280m");
+    edit_compose(lab, "mem_limit: 290m", "mem_limit: 280m");
     let failure = lab.fails(1, &["apply", "demo", "--yes"]);
     let told = failure
         .find("\nerror:")
