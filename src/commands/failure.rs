@@ -276,7 +276,9 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let remedy = error.remedy();
         match error {
-            StoreError::Elsewhere { .. } | StoreError::NotBuilt => Self::input(error.to_string(), remedy),
+            StoreError::Elsewhere { .. } | StoreError::MovedAway { .. } | StoreError::NotBuilt => {
+                Self::input(error.to_string(), remedy)
+            }
             other => Self::hinted(other, Some(remedy)),
         }
     }
