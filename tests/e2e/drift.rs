@@ -13,7 +13,7 @@ pub fn everything_done_by_hand_is_seen_and_repaired(lab: &Lab) {
          sudo iptables -I DOCKER-USER 1 -p tcp --dport 5433 -j ACCEPT; sudo iptables -I FORWARD 1 -p tcp --dport 5434 -j ACCEPT;
          sudo iptables -A INPUT -p tcp --dport 5435 -j ACCEPT;
          echo ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBBBB guest | sudo tee -a /home/deploy/.ssh/authorized_keys;
-         echo 'PasswordAuthentication yes' | sudo tee /etc/ssh/sshd_config.d/000-mine.conf;
+         echo 'PasswordAuthentication yes' | sudo tee /etc/ssh/sshd_config.d/00-mine.conf;
          echo '# by hand' | sudo tee -a /opt/provision/stacks/postgres/compose.yaml; sudo chown deploy /opt/provision/stacks/postgres/.env",
     );
     let plan = lab.fails(2, &["plan", lab.name, "--detailed-exitcode"]);
@@ -40,7 +40,7 @@ pub fn everything_done_by_hand_is_seen_and_repaired(lab: &Lab) {
     }
     assert!(!plan.contains("~ edge.caddy"), "the same configuration:\n{plan}");
     // What is somebody else's stays, and is said not to hold: nobody gets in by password meanwhile unnoticed.
-    lab.on_host("sudo rm /etc/ssh/sshd_config.d/000-mine.conf");
+    lab.on_host("sudo rm /etc/ssh/sshd_config.d/00-mine.conf");
     let before = lab.on_host("sudo docker inspect --format '{{.Id}}' edge-caddy-1 postgres-postgres-1");
     let told = lab.ok(&["apply", lab.name, "--yes"]);
     assert!(told.contains("it is stopped and named demo-web-1.aside-"), "{told}");
