@@ -31,6 +31,7 @@ from . import (
     instances,
     launching,
     networks,
+    objects,
     prices,
     tags,
     tokens,
@@ -38,7 +39,7 @@ from . import (
 )
 
 # They act by being imported.
-PATCHES = (catalogue, networks, launching, instances, attributes, volumes, elastic, groups, tags, dns, tokens)
+PATCHES = (catalogue, networks, launching, instances, attributes, volumes, elastic, groups, tags, dns, tokens, objects)
 
 
 class Application:
