@@ -197,7 +197,11 @@ fn a_stack_with_data_says_how_it_is_saved(name: &str, compose: &Value) {
     // The collector's volume says how far it has read.
     let keeps = compose.get("volumes").is_some() && name != "monitoring-cloud";
     assert_eq!(saved, keeps, "{name} has data and says how it is saved, or has none");
-    assert_eq!(stack["memory_mib"], limits(compose), "{name} needs what its services may take");
+    assert_eq!(
+        stack["memory_mib"],
+        limits(compose),
+        "{name} needs what its services may take"
+    );
 }
 
 /// The sum of the limits of all services that run, in MiB.
@@ -207,7 +211,9 @@ fn limits(compose: &Value) -> u64 {
     running
         .map(|service| {
             let written = service["mem_limit"].as_str().unwrap();
-            let default = written.rsplit_once(":-").map_or(written, |(_, default)| default.trim_end_matches('}'));
+            let default = written
+                .rsplit_once(":-")
+                .map_or(written, |(_, default)| default.trim_end_matches('}'));
             match default.split_at(default.len() - 1) {
                 (number, "m") => number.parse::<u64>().unwrap(),
                 (number, "g") => number.parse::<u64>().unwrap() * 1024,

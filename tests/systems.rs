@@ -101,7 +101,14 @@ fn every_environment_of_the_repository_is_looked_at() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("environments");
     let mut files: Vec<String> = std::fs::read_dir(folder)
         .unwrap()
-        .filter_map(|entry| entry.unwrap().file_name().to_str()?.strip_suffix(".toml").map(str::to_owned))
+        .filter_map(|entry| {
+            entry
+                .unwrap()
+                .file_name()
+                .to_str()?
+                .strip_suffix(".toml")
+                .map(str::to_owned)
+        })
         // These two are looked at in tests/cli.rs.
         .filter(|name| !["demo", "prod-aws"].contains(&name.as_str()))
         .collect();
@@ -135,7 +142,11 @@ fn each_system_has_its_first_plan() {
             wrong.push(format!("--- {system}\n{text}"));
         }
     }
-    assert!(wrong.is_empty(), "run UPDATE=1 when this is meant\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "run UPDATE=1 when this is meant\n{}",
+        wrong.join("\n")
+    );
 }
 
 #[test]
@@ -156,7 +167,11 @@ fn compose_takes_every_stack_of_every_system() {
 fn the_event_platform_scales_one_service() {
     let project = project();
     let desired = desired(&project, "events");
-    let platform = desired.stacks.iter().find(|stack| stack.name.as_str() == "platform").unwrap();
+    let platform = desired
+        .stacks
+        .iter()
+        .find(|stack| stack.name.as_str() == "platform")
+        .unwrap();
     assert_eq!(platform.services["order-service"].instances, Some(3));
     assert_eq!(platform.services["payment-service"].instances, Some(1));
     let order: Vec<&str> = desired.stacks.iter().map(|stack| stack.name.as_str()).collect();
@@ -172,7 +187,10 @@ fn the_event_platform_scales_one_service() {
         let service = &said["services"]["order-service"];
         assert_eq!(service["deploy"]["resources"]["limits"]["memory"], "134217728");
         assert_eq!(service["deploy"]["resources"]["reservations"]["memory"], "67108864");
-        assert_eq!(service["scale"].as_u64().or(service["deploy"]["replicas"].as_u64()), Some(3));
+        assert_eq!(
+            service["scale"].as_u64().or(service["deploy"]["replicas"].as_u64()),
+            Some(3)
+        );
         assert_eq!(service["stop_grace_period"], "30s");
     }
 }
@@ -184,7 +202,9 @@ fn the_passport_platform_gives_each_service_its_own_schema() {
     let out = project.root().join("out");
     project.output(&["render", "passport", "--out", out.to_str().unwrap()]);
     let env = std::fs::read_to_string(out.join("stacks/services/.env")).unwrap();
-    for service in ["product", "passport", "registry", "trust", "issuer", "portal", "notifier"] {
+    for service in [
+        "product", "passport", "registry", "trust", "issuer", "portal", "notifier",
+    ] {
         let line = format!(
             "{}_DATABASE_URL='postgres://{service}:(secret)@postgres:5432/platform'",
             service.to_uppercase()
@@ -204,7 +224,9 @@ fn one_file_holds_the_analytics_site() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = std::fs::read_to_string(&out).unwrap();
     snapshot("export-analytics", &text);
-    let Some(said) = compose_says(out.parent().unwrap(), &[], &[]) else { return };
+    let Some(said) = compose_says(out.parent().unwrap(), &[], &[]) else {
+        return;
+    };
     let said: Value = serde_saphyr::from_str(&said).unwrap();
     let router = &said["services"]["router"];
     assert_eq!(router["depends_on"]["backend"]["condition"], "service_healthy");
@@ -226,9 +248,14 @@ fn one_file_holds_a_whole_system_without_its_secrets() {
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{told}");
         let text = std::fs::read_to_string(&out).unwrap();
-        assert!(!text.contains("correct-horse") && !text.contains("(secret)"), "{system} shows a secret");
+        assert!(
+            !text.contains("correct-horse") && !text.contains("(secret)"),
+            "{system} shows a secret"
+        );
         assert!(!text.contains('\u{E0F0}'), "{system} holds a mark");
-        let list = told.lines().find_map(|line| line.strip_prefix("set these where it runs: "));
+        let list = told
+            .lines()
+            .find_map(|line| line.strip_prefix("set these where it runs: "));
         let names: Vec<&str> = list.map(|list| list.split(", ").collect()).unwrap_or_default();
         let variables: Vec<(&str, &str)> = names.iter().map(|name| (*name, "value")).collect();
         if let Some(said) = compose_says(&folder, &[], &variables) {
@@ -239,7 +266,10 @@ fn one_file_holds_a_whole_system_without_its_secrets() {
                 let own = mounts.iter().filter(|mount| mount["type"] == "bind");
                 for mount in own {
                     let source = mount["source"].as_str().unwrap();
-                    assert!(!source.starts_with(folder.to_str().unwrap()), "{system}/{service} needs {source}");
+                    assert!(
+                        !source.starts_with(folder.to_str().unwrap()),
+                        "{system}/{service} needs {source}"
+                    );
                 }
             }
         }
@@ -247,6 +277,79 @@ fn one_file_holds_a_whole_system_without_its_secrets() {
             snapshot("export-commerce-postgres-events", &text);
         }
     }
+}
+
+/// Every way in which a Compose file names files, volumes, secrets and order, in one stack beside another with the same names.
+#[test]
+fn one_file_keeps_what_stacks_say() {
+    let project = Project::empty();
+    project.write(
+        "environments/demo.toml",
+        "[machine.local]\n[secrets]\nKEY = { generate = 32 }\n[stacks.one]\npath = \"../one\"\nenv = { KEY = \"{{secrets.KEY}}\", TAG = \"1$x\" }\n\
+         scale = { web = 3 }\n[stacks.two]\npath = \"../two\"\n",
+    );
+    project.write(
+        "one/compose.yaml",
+        "services:\n  web:\n    image: web:${TAG}\n    build: .\n    container_name: the-web\n    env_file: [web.env]\n    environment: [A=own, K=$KEY]\n\
+         \x20   volumes: [\"./conf:/etc/web:ro\", \"data:/data\", {type: volume, source: data, target: /more}, \"/srv:/srv\", tmp]\n\
+         \x20   secrets: [whole, {source: part, target: /etc/part}, file]\n    configs: [{source: own, target: /etc/own}]\n    read_only: true\n\
+         \x20   depends_on: [cache]\n    healthcheck: {test: [\"CMD\", \"true\"]}\n\
+         \x20 cache: {image: \"cache:${CACHE_TAG:-2}\"}\n  migrate: {image: \"web:1\", profiles: [jobs]}\n  seed: {image: \"web:1\", profiles: [jobs]}\n\
+         volumes: {data: }\nsecrets:\n  whole: {environment: KEY}\n  part: {environment: PART}\n  file: {file: ./conf/key}\n\
+         configs:\n  own: {content: \"tag ${TAG}\"}\n",
+    );
+    project.write(
+        "one/stack.toml",
+        "[env]\nPART = \"key={{secrets.KEY}}\"\n[jobs]\nbefore_deploy = [\"migrate\"]\nonce = [\"seed\"]\n",
+    );
+    project.write("one/web.env", "# of the program\nA=file\nB='two words'\n\nC=$5\n");
+    project.write("one/conf/web.conf", "price = $5\n");
+    project.write("one/conf/key.hbs", "{{secrets.KEY}}\n");
+    project.write(
+        "two/compose.yaml",
+        "services:\n  other:\n    image: other:1\n    volumes: [\"data:/data\"]\nvolumes: {data: }\n",
+    );
+    project.write("two/stack.toml", "requires = [\"one\"]\n");
+    let output = project.output(&["export", "compose", "demo"]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{told}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    snapshot("export-everything", &format!("{text}--- standard error\n{told}"));
+    let folder = project.root().join("exported");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("compose.yaml"), &text).unwrap();
+    if let Some(said) = compose_says(&folder, &[], &[("KEY", "s3cret")]) {
+        let said: Value = serde_saphyr::from_str(&said).unwrap();
+        let web = &said["services"]["web"];
+        assert_eq!(web["image"], "web:1$$x");
+        assert_eq!(
+            web["environment"],
+            json!({"A": "own", "B": "two words", "C": "$$5", "K": "s3cret"})
+        );
+        assert_eq!(
+            said["services"]["other"]["depends_on"]["web"]["condition"],
+            "service_healthy"
+        );
+    }
+}
+
+/// What is no text cannot stand in a Compose file.
+#[test]
+fn a_file_that_is_no_text_cannot_be_exported() {
+    let project = Project::empty();
+    project.write(
+        "environments/demo.toml",
+        "[machine.local]\n[stacks.one]\npath = \"../one\"\n",
+    );
+    project.write(
+        "one/compose.yaml",
+        "services:\n  web:\n    image: web:1\n    volumes: [\"./logo.png:/logo.png\"]\n",
+    );
+    std::fs::write(project.root().join("one/logo.png"), [0x89, 0x50, 0xff, 0x00]).unwrap();
+    let output = project.output(&["export", "compose", "demo"]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{told}");
+    assert!(told.contains("logo.png is not a text"), "{told}");
 }
 
 fn snapshot(name: &str, text: &str) {
