@@ -7,7 +7,7 @@ export PROVISION_LAB_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/provision-lab
 # A rustup that was installed a moment ago is not on the PATH of this shell yet.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help demo clean-demo test bench lint install-demo install-test build build-tests lab lab-python
+.PHONY: help demo clean-demo test bench lint install-demo install-test build build-tests lab lab-containers lab-python
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -19,7 +19,7 @@ demo: install-demo ## a guestbook on PostgreSQL behind TLS, on a virtual machine
 	@echo "provision is $(PROVISION) here; \`make clean-demo\` takes the demo back"
 
 test: install-test ## everything: unit, golden, fault and end-to-end tests on real machines
-	@$(MAKE) --no-print-directory -j2 build-tests lab lab-python
+	@$(MAKE) --no-print-directory -j2 build-tests lab-containers lab-python
 	tests/scripts/run.sh
 	tests/lab/aws/selftest
 	$(CARGO) test --workspace --all-targets
@@ -51,8 +51,12 @@ build-tests:
 # Machine images, container images and packages, built from Debian packages; kept in the user's cache.
 lab:
 	@tests/lab/images
-	@tests/lab/containers
+	@tests/lab/containers caddy_2 postgres_17 provision-demo_1
 	@ln -sfn "$(PROVISION_LAB_DIR)" .lab
+
+# The images of the systems and of tests; some take a compiler.
+lab-containers: lab
+	@tests/lab/containers
 
 # What the doubles of clouds run on. The demo has no use for it.
 lab-python:

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 
-use crate::names::{Address, EnvironmentName, Lineage, NameError};
+use crate::names::{Address, EnvironmentName, Lineage, NameError, StackName};
 
 mod secrets;
 
@@ -27,6 +27,7 @@ const BY_DAY: &str = "\
 The first day:
   init        Write a commented environment file
   validate    Check everything that was written, without network or machine
+  stacks      List the stacks there are, or tell what one can be told, needs and offers
   render      Write what would go to the machine into a folder
   plan        Show what would be done
   show        Show a saved plan again
@@ -39,6 +40,9 @@ Every day:
   ssh         Log in, or run one command there
   extend      Give an environment that has an end more time
   secrets     List, set, read, rotate and edit secrets
+
+For other tools:
+  export      Write all stacks as one Compose file
 
 When something is lost or forgotten:
   state       Look into the state, mend it, move it; rebuild a lost one
@@ -112,10 +116,50 @@ pub enum Command {
     State(State),
     /// Find what bears our tags and is expired or has no state here, and destroy what is expired.
     Gc(Gc),
+    /// List the stacks there are, or tell what one can be told, needs, offers and how it is backed up.
+    Stacks(Stacks),
+    /// Write the environment in a form that other tools take.
+    Export(Export),
     /// Print the JSON Schema of the environment file, or of the lines of `--json`.
     Schema(Schema),
     /// Print completions for a shell.
     Completions(Completions),
+}
+
+/// `provision stacks`.
+#[derive(Debug, Args)]
+pub struct Stacks {
+    /// One of them; all without.
+    pub name: Option<StackName>,
+    /// JSON for programs.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `provision export`.
+#[derive(Debug, Args)]
+pub struct Export {
+    #[command(subcommand)]
+    #[allow(missing_docs)]
+    pub form: ExportForm,
+}
+
+/// What is written.
+#[derive(Debug, Subcommand)]
+pub enum ExportForm {
+    /// All stacks as one Compose file that needs nothing beside it; secrets are variables to be set where it runs.
+    Compose(ExportCompose),
+}
+
+/// `provision export compose`.
+#[derive(Debug, Args)]
+pub struct ExportCompose {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub environment: Name,
+    /// Write it into this file instead of to standard output.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 /// An environment.

@@ -23,6 +23,8 @@ mod drift;
 mod lab;
 #[path = "e2e/story.rs"]
 mod story;
+#[path = "e2e/systems.rs"]
+mod systems;
 
 use lab::Lab;
 
@@ -39,6 +41,14 @@ fn a_demo_lives_through_its_days() {
 fn a_marker_secret_is_nowhere_but_where_it_belongs() {
     if let Some(mut lab) = Lab::new("canary", "debian-13-docker.qcow2") {
         canary::tell(&mut lab);
+    }
+}
+
+/// The analytics site and the commerce application of `environments/`, their stacks as they are there, with the real programs.
+#[test]
+fn two_of_the_systems_serve() {
+    if let Some(lab) = Lab::new("systems", "debian-13-docker.qcow2") {
+        systems::tell(&lab);
     }
 }
 

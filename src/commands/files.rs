@@ -30,6 +30,9 @@ pub fn validate(directory: &Path, args: &cli::Name) -> Result<(), Failure> {
         count(desired.stacks.len(), "stack"),
         count(desired.edge.as_ref().map_or(0, |edge| edge.routes.len()), "route")
     ));
+    if let Some(note) = desired.memory.note() {
+        tell(&format!("note: {note}"));
+    }
     Ok(())
 }
 
@@ -65,7 +68,7 @@ pub fn render(directory: &Path, args: &cli::Render) -> Result<(), Failure> {
 }
 
 /// What shall be, without anything that only an apply knows.
-fn written(project: &Project) -> Result<Desired, Failure> {
+pub(super) fn written(project: &Project) -> Result<Desired, Failure> {
     let given = Given {
         name: &project.name,
         lineage: &Lineage::from_bytes([0; 16]),

@@ -7,6 +7,7 @@ mod clouds;
 mod costs;
 mod destroy;
 mod explained;
+mod export;
 mod extend;
 mod failure;
 mod files;
@@ -27,6 +28,7 @@ mod secrets;
 mod show;
 mod shown;
 mod ssh;
+mod stacks;
 mod state;
 mod stats;
 mod status;
@@ -88,6 +90,10 @@ async fn command(cli: Cli) -> Result<(), Failure> {
             cli::StateCommand::Migrate(args) => Box::pin(surgery::migrate(directory, args)).await,
         },
         Command::Gc(args) => Box::pin(gc::run(directory, args)).await,
+        Command::Stacks(args) => stacks::run(directory, args),
+        Command::Export(args) => match &args.form {
+            cli::ExportForm::Compose(args) => export::compose(directory, args),
+        },
         Command::Schema(args) => print(&match args.of {
             cli::SchemaOf::Environment => format!("{:#}\n", schema()),
             cli::SchemaOf::Events => format!("{:#}\n", crate::progress::stream::schema()),

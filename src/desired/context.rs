@@ -9,7 +9,7 @@ use super::secrets::item_secret;
 use crate::environment::Sources;
 use crate::environment::model::{NeededVar, Parameter, Var};
 use crate::names::{EnvironmentName, StackName};
-use crate::render::{Mark, Rendered};
+use crate::render::{Mark, Rendered, cloud_init};
 
 /// The context of every template of the environment file.
 pub struct Context {
@@ -17,8 +17,16 @@ pub struct Context {
     pub value: Value,
     /// Each stack's parameters, defaults filled in.
     pub parameters: BTreeMap<StackName, BTreeMap<String, Parameter>>,
-    /// Each stack's items (`[each.…]`) with name, secret and URL, for its `.hbs` files.
-    pub items: BTreeMap<StackName, Value>,
+    /// Each stack's items (`[each.…]`) with name, secret and URL, by the parameter that lists them, for its `.hbs` files.
+    pub items: BTreeMap<StackName, BTreeMap<String, Vec<Value>>>,
+}
+
+/// What a stack gives to the others.
+#[derive(Default)]
+struct Offers {
+    urls: Map<String, Value>,
+    secrets: Map<String, Value>,
+    items: BTreeMap<String, Vec<Value>>,
 }
 
 impl Context {
@@ -49,7 +57,13 @@ impl Context {
                 "environment": name.as_str(),
                 "vars": vars,
                 "secrets": secrets,
-                "machine": {"address": Mark::Address.text()},
+                "machine": {
+                    "address": Mark::Address.text(),
+                    "docker": match sources.environment.data {
+                        Some(_) => cloud_init::DOCKER_ON_VOLUME,
+                        None => cloud_init::DOCKER,
+                    },
+                },
                 "stacks": {},
             }),
             parameters: BTreeMap::new(),
@@ -60,8 +74,11 @@ impl Context {
             context.parameters.insert(stack.clone(), parameters);
         }
         for stack in sources.stacks.keys() {
-            let (urls, items) = context.offers(findings, sources, stack);
-            context.value["stacks"][stack.as_str()] = json!({ "url": urls });
+            let Offers { urls, secrets, items } = context.offers(findings, sources, stack);
+            context.value["stacks"][stack.as_str()] = match secrets.is_empty() {
+                true => json!({ "url": urls }),
+                false => json!({ "url": urls, "secret": secrets }),
+            };
             context.items.insert(stack.clone(), items);
         }
         context
@@ -84,15 +101,17 @@ impl Context {
             .map(|(name, parameter)| (name.clone(), parameter_value(parameter)))
             .collect();
         value["parameters"] = Value::Object(parameters);
-        value["items"] = self.items.get(stack).cloned().unwrap_or_else(|| json!([]));
+        let none = BTreeMap::new();
+        let items = self.items.get(stack).unwrap_or(&none);
+        value["items"] = items.values().flatten().cloned().collect();
+        value["items_of"] = json!(items);
         value
     }
 
-    fn offers(&self, findings: &mut Findings<'_>, sources: &Sources, stack: &StackName) -> (Map<String, Value>, Value) {
-        let mut urls = Map::new();
-        let mut items = Vec::new();
+    fn offers(&self, findings: &mut Findings<'_>, sources: &Sources, stack: &StackName) -> Offers {
+        let mut offers = Offers::default();
         let Some(source) = sources.stacks.get(stack) else {
-            return (urls, Value::Array(items));
+            return offers;
         };
         let manifest = &source.manifest;
         let context = self.of_stack(stack);
@@ -100,18 +119,20 @@ impl Context {
             let Some(Parameter::List(names)) = self.parameters.get(stack).and_then(|all| all.get(parameter)) else {
                 continue;
             };
+            let items = offers.items.entry(parameter.clone()).or_default();
             for name in names {
                 let mut context = context.clone();
                 context["item"] = json!(name);
                 let secret = Mark::Secret(item_secret(stack, name)).text();
                 if each.secret.is_some() {
                     context["secret"] = json!(secret);
+                    offers.secrets.insert(name.clone(), json!(secret));
                 }
                 let mut item = json!({"name": name, "secret": secret});
                 if let Some(url) = &each.url
                     && let Some(rendered) = findings.render(&source.manifest_source, url, &context)
                 {
-                    urls.insert(name.clone(), json!(rendered.marked()));
+                    offers.urls.insert(name.clone(), json!(rendered.marked()));
                     item["url"] = json!(rendered.marked());
                 }
                 items.push(item);
@@ -119,10 +140,10 @@ impl Context {
         }
         for (name, url) in &manifest.urls {
             if let Some(rendered) = findings.render(&source.manifest_source, url, &context) {
-                urls.insert(name.clone(), json!(rendered.marked()));
+                offers.urls.insert(name.clone(), json!(rendered.marked()));
             }
         }
-        (urls, Value::Array(items))
+        offers
     }
 }
 
@@ -153,7 +174,7 @@ fn parameters(findings: &mut Findings<'_>, sources: &Sources, stack: &StackName)
     for (name, value) in written {
         let span = findings.file.span_of(&["stacks", stack.as_str(), name]);
         let Some(declaration) = declared.get(name) else {
-            let known: Vec<&str> = ["path", "env", "scale"]
+            let known: Vec<&str> = ["path", "files", "env", "scale"]
                 .into_iter()
                 .chain(declared.keys().map(String::as_str))
                 .collect();
@@ -193,9 +214,20 @@ fn parameters(findings: &mut Findings<'_>, sources: &Sources, stack: &StackName)
             }
         }
     }
+    let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
     for (parameter, value) in &parameters {
         if let (Parameter::List(items), true) = (value, source.manifest.each.contains_key(parameter)) {
             check_items(findings, stack, parameter, items);
+            for item in items {
+                match taken.insert(item, parameter) {
+                    Some(other) if other != parameter => findings.at(
+                        findings.file.span_of(&["stacks", stack.as_str(), parameter]),
+                        format!("`{item}` stands in `{other}` and in `{parameter}`"),
+                        "each becomes a user with a secret of its own: use different names",
+                    ),
+                    _ => {}
+                }
+            }
         }
     }
     parameters

@@ -4,6 +4,7 @@ mod aws;
 mod context;
 mod edge;
 mod machine;
+mod memory;
 mod model;
 mod order;
 pub mod secrets;
@@ -13,6 +14,7 @@ mod tests;
 
 pub use edge::url;
 pub use machine::absolute;
+pub use memory::MemoryPlan;
 pub use model::{
     ArchiveRef, Body, Desired, DesiredBase, DesiredEdge, DesiredFile, DesiredInstance, DesiredService, DesiredStack,
     Jobs, Users,
@@ -67,6 +69,13 @@ pub fn desire(sources: &Sources, given: &Given<'_>) -> Result<Desired, Problems>
     let context = context.with_domain(&domain);
     let stacks = stack::stacks(&mut findings, sources, &context, given, &network);
     let edge = edge::edge(&mut findings, sources, &context, given, &network, &domain);
+    let memory = memory::plan(
+        &mut findings,
+        sources,
+        stacks.as_deref().unwrap_or_default(),
+        edge.as_ref(),
+        instance_spec.as_ref(),
+    );
     let hosts = edge.iter().flat_map(|edge| edge.routes.iter().map(|route| &route.host));
     let dns = aws::dns(&mut findings, sources, &domain, hosts);
     if let Some(spec) = &mut instance_spec {
@@ -124,6 +133,7 @@ pub fn desire(sources: &Sources, given: &Given<'_>) -> Result<Desired, Problems>
         base: DesiredBase { script },
         stacks,
         edge,
+        memory,
         bindings: given.bindings.clone(),
     })
 }

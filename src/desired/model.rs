@@ -28,6 +28,8 @@ pub struct Desired {
     pub stacks: Vec<DesiredStack>,
     /// The edge; none without routes.
     pub edge: Option<DesiredEdge>,
+    /// What the services may take of the machine's memory.
+    pub memory: super::MemoryPlan,
     /// What the marks in all texts stand for, as far as it is known.
     pub bindings: Bindings,
 }

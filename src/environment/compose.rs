@@ -10,11 +10,12 @@ use super::diagnostic::{Problem, Problems, Source};
 use super::model::Spanned;
 use super::yaml::{self, Node, Value};
 
+pub mod memory;
 mod ports;
 mod variables;
 
 pub use ports::{HOST_NETWORK, Port, Published, published_ports};
-pub use variables::Variable;
+pub use variables::{Variable, filled};
 
 /// A Compose file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct Compose {
     pub secret_files: Vec<(String, Spanned<String>)>,
     /// Files that top-level `configs` are read from, with the configs' names.
     pub config_files: Vec<(String, Spanned<String>)>,
+    /// Variables that top-level `secrets` are read from, with the secrets' names.
+    pub secret_variables: Vec<(String, Spanned<String>)>,
     /// Where `include` stands.
     pub include: Option<Range<usize>>,
     /// Every `${NAME}` in a value, each place once.
@@ -78,6 +81,8 @@ pub struct Service {
     pub container_name: Option<Spanned<String>>,
     /// Where `extends` stands.
     pub extends: Option<Range<usize>>,
+    /// `mem_limit`, or `deploy.resources.limits.memory`, as written.
+    pub memory: Option<Spanned<String>>,
 }
 
 impl Service {
@@ -153,7 +158,29 @@ impl View<'_> {
                 Some((key.name.clone(), spanned(file)?))
             }));
         }
+        self.secret_variables(root, &mut compose);
         compose
+    }
+
+    /// A secret that Compose copies out of a variable: whoever uses the secret uses the variable, and it must be set.
+    fn secret_variables(&self, root: &Node, compose: &mut Compose) {
+        let entries = root.get("secrets").into_iter().flat_map(|(_, node)| node.entries());
+        for (key, entry) in entries {
+            let Some(variable) = entry.get("environment").and_then(|(_, name)| spanned(name)) else {
+                continue;
+            };
+            for service in compose.services.values_mut() {
+                if service.secrets.contains(&key.name) || service.extends.is_some() {
+                    service.variables.insert(variable.get().clone());
+                }
+            }
+            compose.variables.push(Variable {
+                name: variable.get().clone(),
+                span: variable.span(),
+                required: true,
+            });
+            compose.secret_variables.push((key.name.clone(), variable));
+        }
     }
 
     fn service(&mut self, name: &str, node: &Node) -> Service {
@@ -208,6 +235,20 @@ impl View<'_> {
             restart: get("restart").and_then(Node::text),
             container_name: self.scalar(name, "container_name", get("container_name")),
             extends: key("extends"),
+            memory: self.memory(name, node),
+        }
+    }
+
+    /// The limit that Compose takes: `deploy` wins over the older key.
+    fn memory(&mut self, name: &str, node: &Node) -> Option<Spanned<String>> {
+        let below = |node: &'_ Node, key: &str| node.get(key).map(|(_, value)| value.clone());
+        let limit = below(node, "deploy")
+            .and_then(|deploy| below(&deploy, "resources"))
+            .and_then(|resources| below(&resources, "limits"))
+            .and_then(|limits| below(&limits, "memory"));
+        match limit {
+            Some(limit) => self.scalar(name, "deploy.resources.limits.memory", Some(&limit)),
+            None => self.scalar(name, "mem_limit", node.get("mem_limit").map(|(_, value)| value)),
         }
     }
 

@@ -26,13 +26,13 @@ pub(super) fn read(folder: &Path, root: &Path, at: &Place) -> Result<BTreeMap<St
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(at
                 .says(format!("there is no folder {name}"))
-                .help("`path` is relative to the environment file")
+                .help("a path here is relative to the environment file")
                 .into());
         }
         Err(error) => {
             return Err(at
                 .says(format!("failed to read the stack's folder {name}: {error}"))
-                .help("`path` is relative to the environment file")
+                .help("a path here is relative to the environment file")
                 .into());
         }
     };

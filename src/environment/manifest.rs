@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::backup::Backup;
 use super::decode::document;
 use super::diagnostic::{Problem, Problems, Source};
 use super::model::{Parameter, Spanned, Text};
 use super::secret::SecretEntry;
 
 /// The keys of `[stacks.<name>]` that are ours and cannot be parameters.
-const RESERVED: [&str; 3] = ["path", "env", "scale"];
+const RESERVED: [&str; 4] = ["path", "files", "env", "scale"];
 
 /// A stack's manifest. Templates see `parameters`, `secrets`, `vars`, `stacks.<other>.url.<key>` and `domain`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -35,6 +36,8 @@ pub struct Manifest {
     pub urls: BTreeMap<String, Text>,
     /// Services that run and end.
     pub jobs: Jobs,
+    /// What must be saved to have its data back, and how.
+    pub backup: Backup,
 }
 
 /// `[parameters.<name>]`: without a default the environment must set it.
@@ -148,7 +151,7 @@ impl Manifest {
             if RESERVED.contains(&name.as_str()) {
                 found.push(
                     at.says(format!("no parameter can be called `{name}`"))
-                        .help("`path`, `env` and `scale` of [stacks.<name>] have a meaning of their own"),
+                        .help("`path`, `files`, `env` and `scale` of [stacks.<name>] have a meaning of their own"),
                 );
             }
             match (&declaration.kind, &declaration.default) {
@@ -168,6 +171,7 @@ impl Manifest {
                 _ => {}
             }
         }
+        found.extend(self.backup.mistakes(source));
         for name in self.each.keys() {
             let declared = self.parameters.get(name).map(Declaration::kind);
             if declared != Some(ParameterKind::List) {
@@ -252,7 +256,7 @@ once = ["seed"]
            :      `-- unknown
          2 | [parameters.a]
            `----
-          help: did you mean `description`? there are: description, each, env, jobs, memory_mib,
+          help: did you mean `description`? there are: backup, description, each, env, jobs, memory_mib,
                 parameters, requires, secrets, urls
 
           error: `parameters.a.type` cannot be `txt`
@@ -286,7 +290,7 @@ once = ["seed"]
            :             ^^^^
          2 | help = "x"
            `----
-          help: `path`, `env` and `scale` of [stacks.<name>] have a meaning of their own
+          help: `path`, `files`, `env` and `scale` of [stacks.<name>] have a meaning of their own
 
           error: parameter `path` has neither `type` nor `default`
            ,-[compose/x/stack.toml:1:13]

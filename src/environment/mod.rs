@@ -5,6 +5,7 @@
 //! nothing else: no network, no secret's value, no host. What the values mean together is checked by `desired`.
 
 mod backend;
+pub mod backup;
 mod check;
 pub mod compose;
 pub mod decode;
@@ -194,7 +195,11 @@ fn load_stacks(
         };
         let path = stack.path.as_ref().map(|path| clean(&directory.join(path.get())));
         let at = stack.path.as_ref().map_or(at, |path| file.at(path.span()));
-        match load_stack(&name, path.as_deref(), root, &at) {
+        let own = stack
+            .files
+            .as_ref()
+            .map(|files| (clean(&directory.join(files.get())), file.at(files.span())));
+        match load_stack(&name, path.as_deref(), own, root, &at) {
             Ok(stack) => {
                 stacks.insert(name, stack);
             }

@@ -337,11 +337,13 @@ pub enum BackendKind {
     S3,
 }
 
-/// `[stacks.<name>]`: `path`, `env` and `scale` are ours, every other key is a parameter of the stack.
+/// `[stacks.<name>]`: `path`, `files`, `env` and `scale` are ours, every other key is a parameter of the stack.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 pub struct Stack {
     /// Your own folder with `compose.yaml`, relative to this file. Built-in stacks need none.
     pub path: Option<Spanned<String>>,
+    /// A folder of yours that goes to the host with the stack, as `files/` beside its Compose file, relative to this file.
+    pub files: Option<Spanned<String>>,
     /// Variables for the Compose file.
     #[serde(default)]
     pub env: BTreeMap<Spanned<String>, Text>,

@@ -27,6 +27,9 @@ const COMPOSE_FILES: [&str; 4] = [
     "docker-compose.yml",
 ];
 
+/// Where the files of `[stacks.<name>] files` are found by the stack.
+const FILES: &str = "files";
+
 /// Made on the host by us; a stack cannot bring its own.
 const GENERATED: &str = "compose.provision.yaml";
 
@@ -80,14 +83,20 @@ pub fn built_in() -> Vec<&'static str> {
 }
 
 /// Loads a stack: from `path`, else from `<root>/compose/<name>/`, else from the catalogue. `at` is the place in the
-/// environment file that asks for it.
+/// environment file that asks for it. `more` is a folder whose files become the stack's `files/`, with the place that names it.
 ///
 /// # Errors
 /// Files that cannot be read or understood, with all other mistakes. Of a stack that was understood the mistakes are in
 /// [`StackSource::mistakes`], so that those which follow can be told with them.
-pub fn load_stack(name: &StackName, path: Option<&Path>, root: &Path, at: &Place) -> Result<StackSource, Problems> {
+pub fn load_stack(
+    name: &StackName,
+    path: Option<&Path>,
+    more: Option<(PathBuf, Place)>,
+    root: &Path,
+    at: &Place,
+) -> Result<StackSource, Problems> {
     let own = root.join("compose").join(name.as_str());
-    let (origin, shown, all) = match path {
+    let (origin, shown, mut all) = match path {
         Some(path) => (
             StackOrigin::Folder(path.to_owned()),
             shown(path, root),
@@ -107,6 +116,15 @@ pub fn load_stack(name: &StackName, path: Option<&Path>, root: &Path, at: &Place
             None => return Err(unknown(name, root, at).into()),
         },
     };
+    if let Some((folder, at)) = more {
+        for (path, file) in folder::read(&folder, root, &at)? {
+            let path = format!("{FILES}/{path}");
+            if all.insert(path.clone(), file).is_some() {
+                let problem = at.says(format!("the stack `{name}` has a file {path} of its own"));
+                return Err(problem.help("rename the one in your folder").into());
+            }
+        }
+    }
     assemble(name, origin, &shown, all, at)
 }
 
@@ -165,6 +183,9 @@ fn assemble(
     if is_readable {
         mistakes.extend(stack.unknown_services());
         mistakes.extend(stack.missing_files());
+        if stack.compose.include.is_none() {
+            mistakes.extend(stack.manifest.backup.unknown(&stack.manifest_source, &stack.compose));
+        }
     }
     if !problems.is_empty() {
         problems.append(&mut mistakes);

@@ -79,7 +79,7 @@ fn mistakes_in_several_files_are_told_at_once() {
        :        ^^^^^^^^^^^^
      5 | [stacks.other]
        `----
-      help: `path` is relative to the environment file
+      help: a path here is relative to the environment file
 
       error: the image archive PROJECT/environments/app.tar does not exist
        ,-[environments/demo.toml:7:11]

@@ -67,6 +67,10 @@ fn whole(desired: &Desired, state: &State, observed: &Observed, options: &Option
         look_again: None,
     };
     layers(desired, state, observed, options, &mut plan);
+    let touched = |address: &Address| matches!(address, Address::Stack(_) | Address::MachineInstance);
+    if plan.steps.iter().any(|step| touched(&step.address)) {
+        plan.notes.extend(desired.memory.note());
+    }
     for drift in &mut plan.drift {
         let touched = plan.steps.iter().any(|step| step.address == drift.address);
         drift.repaired = touched || plan.look_again.is_some();

@@ -14,6 +14,12 @@ const CONVERGE: &str = include_str!("../../cloud-init/converge.sh.hbs");
 /// Where the converge script stands on a host.
 pub const CONVERGE_PATH: &str = "/usr/local/lib/provision/converge";
 
+/// Where Docker keeps its data: containers' logs among them.
+pub const DOCKER: &str = "/var/lib/docker";
+
+/// The same with a data volume.
+pub const DOCKER_ON_VOLUME: &str = "/data/docker";
+
 /// The smallest limit of all vendors on user-data, in bytes before base64: EC2's 16 KiB.
 pub const USER_DATA_MAX: usize = 16 * 1024;
 

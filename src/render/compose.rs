@@ -23,6 +23,13 @@ pub struct ServiceOverride {
     pub scale: Option<u32>,
 }
 
+/// The control group of a service's containers: `systemd-cgtop` shows stacks and services by name, and what measures them
+/// needs no access to Docker. A `-` in the name of a slice means another level.
+fn slice(stack: &StackName, service: &str) -> String {
+    let level = |name: &str| name.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+    format!("provision-{}-{}.slice", level(stack.as_str()), level(service))
+}
+
 /// The override as YAML.
 ///
 /// # Errors
@@ -45,6 +52,7 @@ pub fn compose_override(
             }
             let mut entry = Map::new();
             entry.insert("labels".into(), Value::Object(labels));
+            entry.insert("cgroup_parent".into(), json!(slice(stack, name)));
             if let Some(count) = scale {
                 entry.insert("scale".into(), json!(count));
             }

@@ -185,7 +185,8 @@ impl Rendered {
         marks
     }
 
-    fn replace(&self, value: impl Fn(&Mark) -> String) -> String {
+    /// The text with something else in place of every mark.
+    pub fn replace(&self, value: impl Fn(&Mark) -> String) -> String {
         let mut out = String::with_capacity(self.0.len());
         self.walk(|piece| match piece {
             Piece::Text(text) => out.push_str(text),

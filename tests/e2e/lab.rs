@@ -71,6 +71,27 @@ impl Lab {
         std::fs::write(self.environment(), text).unwrap();
     }
 
+    /// An environment file of a machine with this much memory, what a story wants on it, and archives of images.
+    pub fn write_system(&self, memory_gib: u32, more: &str, images: &[&str]) {
+        let mut text = format!(
+            "[machine.local]\nimage = {:?}\ndisk_gib = 12\nmemory_gib = {memory_gib}\n\n{more}\n[images]\n",
+            self.image
+        );
+        for reference in images {
+            let file = format!("{}.tar", reference.replace(':', "_"));
+            let _ = writeln!(text, "{reference:?} = {:?}", self.images.join(file));
+        }
+        std::fs::create_dir_all(self.path("environments")).unwrap();
+        std::fs::write(self.environment(), text).unwrap();
+    }
+
+    /// Whether an archive of this image is there.
+    pub fn has_image(&self, reference: &str) -> bool {
+        self.images
+            .join(format!("{}.tar", reference.replace(':', "_")))
+            .exists()
+    }
+
     /// A variable of every run from now on.
     pub fn set(&mut self, name: &'static str, value: &str) {
         self.variables.push((name, value.to_owned()));

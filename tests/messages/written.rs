@@ -34,6 +34,22 @@ told! {
     route_without_port: Project::new(&DEMO.replace("web:8000", "web")), ["validate", "demo"];
     published_port: with_compose("services:\n  web:\n    image: web:1\n    ports: [\"5432:5432\"]\n"), ["validate", "demo"];
     host_network: with_compose("services:\n  web:\n    image: web:1\n    network_mode: host\n"), ["validate", "demo"];
+    more_memory_than_there_is: demo("\n[stacks.keycloak]\n[stacks.postgres]\ndatabases = [\"keycloak\"]\n[stacks.elasticsearch]\n"), ["validate", "demo"];
+    instances_count: {
+        let project = Project::new(&DEMO.replace("path = \"../web\"", "path = \"../web\"\nscale = { web = 20 }").replace("image =", "memory_gib = 4\nimage ="));
+        project.write("web/compose.yaml", "services:\n  web:\n    image: web:1\n    mem_limit: ${WEB_MEMORY:-200m}\n");
+        project
+    }, ["validate", "demo"];
+    stacks_one: Project::empty(), ["stacks", "postgres"];
+    stacks_unknown: Project::empty(), ["stacks", "postgrse"];
+    stacks_with_a_mistake: {
+        let project = Project::new(DEMO);
+        project.write("compose/app/compose.yaml", COMPOSE);
+        project.write("compose/app/stack.toml", "[backup]\nvolumes = [\"data\"]\n");
+        project
+    }, ["stacks"];
+    export_extends: with_compose("services:\n  web:\n    image: web:1\n    extends: {file: other.yaml, service: web}\n"), ["export", "compose", "demo"];
+    files_missing: Project::new(&DEMO.replace("path = \"../web\"", "path = \"../web\"\nfiles = \"../own\"")), ["validate", "demo"];
     not_yaml: with_compose("services:\n  web:\n   image: [web\n"), ["validate", "demo"];
     unset_compose_variable: with_compose("services:\n  web:\n    image: web:1\n    environment:\n      KEY: ${API_KEY:?what the provider gave you}\n"), ["validate", "demo"];
     clashing_services: {

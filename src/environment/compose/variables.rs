@@ -102,3 +102,88 @@ fn closing_braces(text: &str) -> BTreeMap<usize, usize> {
     }
     closing
 }
+
+/// A text with its variables filled in as Compose does it: `$NAME`, `${NAME}`, `${NAME:-default}`, `${NAME-default}`,
+/// `${NAME:?…}`; `$$` stays. None when it cannot be told here: a variable without a value, or a form that this does not know.
+pub fn filled(text: &str, value: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+    let Some((before, after)) = text.split_once('$') else {
+        return Some(text.to_owned());
+    };
+    if let Some(rest) = after.strip_prefix('$') {
+        return Some(format!("{before}$${}", filled(rest, value)?));
+    }
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let (put, rest) = match after.strip_prefix('{') {
+        Some(inner) => {
+            let end = closing(inner)?;
+            let (expression, rest) = (&inner[..end], &inner[end + 1..]);
+            let length = expression.find(|c| !is_name(c)).unwrap_or(expression.len());
+            let (name, operator) = expression.split_at(length);
+            let given = value(name);
+            let put = match operator {
+                "" => given?,
+                other if other.starts_with(":-") => match given.filter(|given| !given.is_empty()) {
+                    Some(given) => given,
+                    None => filled(&other[2..], value)?,
+                },
+                other if other.starts_with('-') => match given {
+                    Some(given) => given,
+                    None => filled(&other[1..], value)?,
+                },
+                other if other.starts_with('?') || other.starts_with(":?") => given?,
+                _ => return None,
+            };
+            (put, rest)
+        }
+        None => {
+            let length = after.find(|c| !is_name(c)).unwrap_or(after.len());
+            (value(&after[..length])?, &after[length..])
+        }
+    };
+    Some(format!("{before}{put}{}", filled(rest, value)?))
+}
+
+/// Where the brace closes that was opened before `text`.
+fn closing(text: &str) -> Option<usize> {
+    let mut depth = 0_usize;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'{' => depth += 1,
+            b'}' if depth == 0 => return Some(at),
+            b'}' => depth -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_filled_in_as_compose_does_it() {
+        let value = |name: &str| match name {
+            "A" => Some("256m".to_owned()),
+            "EMPTY" => Some(String::new()),
+            _ => None,
+        };
+        for (text, expected) in [
+            ("512m", Some("512m")),
+            ("$A", Some("256m")),
+            ("${A}", Some("256m")),
+            ("${A:-1g}", Some("256m")),
+            ("${B:-1g}", Some("1g")),
+            ("${EMPTY:-1g}", Some("1g")),
+            ("${EMPTY-1g}", Some("")),
+            ("${B:-${C:-2g}}", Some("2g")),
+            ("${B}", None),
+            ("${B:?must be set}", None),
+            ("${A:?must be set}", Some("256m")),
+            ("${A", None),
+            ("$$A ${A}", Some("$$A 256m")),
+        ] {
+            assert_eq!(filled(text, &value).as_deref(), expected, "{text}");
+        }
+    }
+}

@@ -25,7 +25,13 @@ impl Project {
 
     fn load(&self, name: &str) -> Result<StackSource, Problems> {
         let file = Source::new("environments/demo.toml", format!("[stacks.{name}]\n"));
-        let stack = load_stack(&name.parse().unwrap(), None, self.0.path(), &file.at(8..8 + name.len()))?;
+        let stack = load_stack(
+            &name.parse().unwrap(),
+            None,
+            None,
+            self.0.path(),
+            &file.at(8..8 + name.len()),
+        )?;
         Problems::check(stack.mistakes.clone()).map(|()| stack)
     }
 
@@ -95,7 +101,7 @@ fn the_catalogue_holds_folders_only() {
         name.parse::<StackName>().unwrap();
         let empty = tempfile::tempdir().unwrap();
         let file = Source::new("x.toml", "");
-        let stack = load_stack(&name.parse().unwrap(), None, empty.path(), &file.at(0..0));
+        let stack = load_stack(&name.parse().unwrap(), None, None, empty.path(), &file.at(0..0));
         let stack = stack.unwrap_or_else(|problems| panic!("{}", problems.render(false, 120)));
         assert_eq!(stack.origin, StackOrigin::BuiltIn);
         assert!(!stack.manifest.description.is_empty(), "{name} has no description");
@@ -139,7 +145,8 @@ fn mistakes_in_all_files_of_a_stack_are_told_at_once() {
        : ^^^|^^
        :    `-- unknown
        `----
-      help: there are: description, each, env, jobs, memory_mib, parameters, requires, secrets, urls
+      help: there are: backup, description, each, env, jobs, memory_mib, parameters, requires,
+            secrets, urls
 
       error: the stack `app` has a file compose.provision.yaml, which is generated
        ,-[environments/demo.toml:1:9]

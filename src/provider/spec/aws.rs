@@ -200,6 +200,48 @@ impl AwsShape {
     }
 }
 
+/// The memory of an instance type in MiB, by the rule that the names of the general, compute and memory families follow since
+/// their fifth generation (T since the second): a `large` has 8, 4 and 16 GiB, each step doubles it. None for every other type:
+/// nothing is guessed.
+pub fn memory_mib(size: &str) -> Option<u32> {
+    let (family, step) = size.split_once('.')?;
+    let letters = family.find(|c: char| c.is_ascii_digit())?;
+    let (kind, rest) = family.split_at(letters);
+    let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    let (generation, variant) = rest.split_at(digits);
+    let generation: u32 = generation.parse().ok()?;
+    // What these letters add is a processor, a disk or a network; c5n has memory of its own.
+    let usual = matches!(
+        variant,
+        "" | "a" | "g" | "i" | "d" | "ad" | "gd" | "id" | "gn" | "in" | "i-flex"
+    ) && family != "c5n";
+    let large = match (kind, generation) {
+        ("t", 2..=4) | ("m", 5..=8) => 8 * 1024,
+        ("c", 5..=8) => 4 * 1024,
+        ("r", 5..=8) => 16 * 1024,
+        _ => return None,
+    };
+    let is_small = matches!(step, "nano" | "micro" | "small") && kind == "t";
+    let mib = match step {
+        "nano" => large / 16,
+        "micro" => large / 8,
+        "small" => large / 4,
+        "medium" => large / 2,
+        "large" => large,
+        "xlarge" => large * 2,
+        other => {
+            large
+                * 2
+                * other
+                    .strip_suffix("xlarge")?
+                    .parse::<u32>()
+                    .ok()
+                    .filter(|n| (2..=48).contains(n))?
+        }
+    };
+    (usual && (is_small || !matches!(step, "nano" | "micro" | "small"))).then_some(mib)
+}
+
 /// The attribute of a part that hangs on the instance: it says which.
 pub const ATTACHED: &str = "attached_to";
 
@@ -233,5 +275,36 @@ pub fn course(address: &Address, attribute: &str, old: Option<&str>, new: Option
         ),
         (Address::MachineInstance, other) => Course::Replace(format!("{other} is fixed when an instance is made")),
         _ => Course::InPlace,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::memory_mib;
+
+    /// As the vendor's own tables have them.
+    #[test]
+    fn an_instance_types_memory_follows_from_its_name() {
+        for (size, mib) in [
+            ("t2.micro", Some(1024)),
+            ("t3.nano", Some(512)),
+            ("t3.small", Some(2048)),
+            ("t3.medium", Some(4096)),
+            ("t4g.2xlarge", Some(32 * 1024)),
+            ("m7i-flex.large", Some(8192)),
+            ("c7i-flex.large", Some(4096)),
+            ("c7g.medium", Some(2048)),
+            ("r6g.16xlarge", Some(512 * 1024)),
+            ("m6i.32xlarge", Some(512 * 1024)),
+            ("c5n.large", None),
+            ("c4.large", None),
+            ("m5.small", None),
+            ("m7i.metal-24xl", None),
+            ("x2gd.medium", None),
+            ("t3", None),
+            ("", None),
+        ] {
+            assert_eq!(memory_mib(size), mib, "{size}");
+        }
     }
 }

@@ -94,6 +94,14 @@ impl InstanceSpec {
         attributes
     }
 
+    /// The machine's memory in MiB, when its size tells it without a question to the provider.
+    pub fn memory_mib(&self) -> Option<u32> {
+        match &self.shape {
+            Shape::Local(local) => Some(local.memory_mib),
+            Shape::Aws(aws) => aws::memory_mib(&aws.size),
+        }
+    }
+
     /// Everything beside the machine itself, of providers whose parts are made one by one. A name's `address` is where the
     /// machine is found, known by the planner.
     pub fn parts(&self) -> BTreeMap<Address, Attributes> {
