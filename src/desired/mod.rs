@@ -1,7 +1,9 @@
 //! `Environment` to `Desired`: every check, every default, every template. All problems at once; no I/O.
 
 mod aws;
+mod cloud;
 mod context;
+mod digitalocean;
 mod edge;
 mod machine;
 mod model;
@@ -68,7 +70,7 @@ pub fn desire(sources: &Sources, given: &Given<'_>) -> Result<Desired, Problems>
     let stacks = stack::stacks(&mut findings, sources, &context, given, &network);
     let edge = edge::edge(&mut findings, sources, &context, given, &network, &domain);
     let hosts = edge.iter().flat_map(|edge| edge.routes.iter().map(|route| &route.host));
-    let dns = aws::dns(&mut findings, sources, &domain, hosts);
+    let dns = cloud::dns(&mut findings, sources, &domain, hosts);
     if let Some(spec) = &mut instance_spec {
         spec.dns = dns;
     }
@@ -269,6 +271,6 @@ fn is_host(rendered: &Rendered) -> bool {
 fn is_local(machine: &Machine) -> bool {
     match machine {
         Machine::Local(_) => true,
-        Machine::Aws(_) => false,
+        Machine::Aws(_) | Machine::DigitalOcean(_) => false,
     }
 }
