@@ -176,7 +176,7 @@ async fn reserve(cloud: &DigitalOcean, machine: u64, say: Say<'_>) -> Result<Str
             }
         };
         Ok(
-            match once(make, look, error::of_ref(what, "reserved_ip:create")).await? {
+            match once(cloud, make, look, error::of_ref(what, "reserved_ip:create")).await? {
                 Some(made) => {
                     *reserved.lock().unwrap_or_else(PoisonError::into_inner) = Some(made.ip);
                     Look::Done(())

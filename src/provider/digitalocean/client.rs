@@ -16,22 +16,38 @@ use super::access::{self, Access, Token};
 use super::error::{CallError, Refusal};
 use crate::provider::ProviderError;
 
-/// How often a call is made before its failure counts.
-const ATTEMPTS: u32 = 6;
 /// How often the vendor may say "too fast" to one call.
 const THROTTLED: u32 = 10;
 /// How long one attempt may take.
 const ATTEMPT: Duration = Duration::from_secs(30);
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
-/// The first pause before another attempt, and the longest.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(400), Duration::from_secs(8));
+/// The longest pause before another attempt.
+const LONGEST: Duration = Duration::from_secs(8);
 /// The longest that the vendor may make us wait. An hourly limit that is used up is told at once instead.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// The most that a page holds (API, "Links & Pagination").
 const PAGE: &str = "200";
 /// A list of more pages is not one of ours.
 const PAGES: u32 = 250;
+
+/// How much a failing call is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// How often a call is made before its failure counts.
+    pub attempts: u32,
+    /// The first pause: before another attempt, and before a look at what became of a call. Every further one is twice as long.
+    pub pause: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            attempts: 6,
+            pause: Duration::from_millis(400),
+        }
+    }
+}
 
 /// Something that the API gives: in an envelope of its own, or in one with others.
 pub(super) trait Thing: DeserializeOwned {
@@ -46,7 +62,7 @@ pub(super) trait Thing: DeserializeOwned {
 pub(super) struct Client {
     http: reqwest::Client,
     base: Url,
-    attempts: u32,
+    patience: Patience,
 }
 
 /// One call.
@@ -76,11 +92,11 @@ impl Client {
     /// # Errors
     /// When there is no token, or the address is not one.
     pub(super) fn connect(access: &Access) -> Result<Self, ProviderError> {
-        Self::new(access::endpoint()?, &access::token(access)?, ATTEMPTS)
+        Self::new(access::endpoint()?, &access::token(access)?, Patience::default())
     }
 
     /// With this token at this address.
-    pub(super) fn new(base: Url, token: &Token, attempts: u32) -> Result<Self, ProviderError> {
+    pub(super) fn new(base: Url, token: &Token, patience: Patience) -> Result<Self, ProviderError> {
         let what = "failed to reach DigitalOcean";
         let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.reveal())).map_err(|_| {
             ProviderError::new(format!("{what}: the token holds letters that no token has"))
@@ -95,7 +111,12 @@ impl Client {
             .timeout(ATTEMPT)
             .build()
             .map_err(|why| ProviderError::new(what).because(why))?;
-        Ok(Self { http, base, attempts })
+        Ok(Self { http, base, patience })
+    }
+
+    /// How much a failing call is worth.
+    pub(super) fn patience(&self) -> Patience {
+        self.patience
     }
 
     /// One thing.
@@ -208,7 +229,7 @@ impl Client {
     }
 
     async fn send(&self, call: Call) -> Result<Value, CallError> {
-        let (mut pause, longest) = PAUSES;
+        let mut pause = self.patience.pause;
         let (mut failed, mut throttled) = (0, 0);
         loop {
             let error = match self.attempt(&call).await {
@@ -230,10 +251,10 @@ impl Client {
             };
             if !matches!(error, CallError::Throttled { .. }) {
                 failed += 1;
-                if failed >= self.attempts {
+                if failed >= self.patience.attempts {
                     return Err(error);
                 }
-                pause = (pause * 2).min(longest);
+                pause = (pause * 2).min(LONGEST);
             }
             sleep(wait).await;
         }
@@ -315,7 +336,7 @@ mod tests {
 
     fn client() -> Client {
         let base = "http://127.0.0.1:1/proxy/".parse().unwrap();
-        Client::new(base, &Token::new("dop_v1_x"), 1).unwrap()
+        Client::new(base, &Token::new("dop_v1_x"), Patience::default()).unwrap()
     }
 
     #[test]

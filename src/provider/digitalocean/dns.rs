@@ -17,13 +17,13 @@ use tokio::time::sleep;
 
 use self::records::{Records, Step, Whose};
 use super::access::{self, Access, Token};
-use super::client::Client;
+use super::client::{Client, Patience};
 use super::error::{self, CallError};
 use super::wire::{Domain, Record};
 use crate::names::Address;
 use crate::note::{Note, Say};
 use crate::provider::claim::{self, told};
-use crate::provider::{Found, InstanceSpec, Money, Owner, Part, ProviderError, Reached, wait};
+use crate::provider::{Found, InstanceSpec, Money, Owner, Part, ProviderError, Reached};
 
 /// How many changes one name may take. Two addresses and their owner, each made or removed twice, are six.
 const STEPS: u32 = 24;
@@ -50,13 +50,13 @@ impl Dns {
         Ok(Self::new(Client::connect(access)?, zone))
     }
 
-    /// A provider that speaks to `address` with `token`, and tries a call `attempts` times.
+    /// A provider that speaks to `address` with `token`, and has this patience.
     ///
     /// # Errors
     /// When a token may not be sent to that address.
-    pub fn at(address: &str, token: &Token, attempts: u32, zone: Option<&str>) -> Result<Self, ProviderError> {
+    pub fn at(address: &str, token: &Token, patience: Patience, zone: Option<&str>) -> Result<Self, ProviderError> {
         Ok(Self::new(
-            Client::new(access::address(address)?, token, attempts)?,
+            Client::new(access::address(address)?, token, patience)?,
             zone,
         ))
     }
@@ -209,7 +209,7 @@ impl Dns {
                 Ok(()) => {}
                 // It may have been made: the next look tells.
                 Err(unclear) if unclear.is_unclear() => {
-                    sleep(wait::SHORT).await;
+                    sleep(self.client.patience().pause * 2).await;
                     last = Some(unclear);
                 }
                 Err(other) => {
@@ -233,8 +233,13 @@ impl Dns {
         let of = |id: &u64| id.to_string();
         match step {
             Step::Make { kind, name, data } => {
-                let body =
+                let mut body =
                     json!({"type": kind, "name": records::short(name, domain), "data": data, "ttl": records::TTL});
+                if *kind == "TXT" {
+                    // They mean nothing here, and the API's description wants them.
+                    body["flags"] = json!(null);
+                    body["tag"] = json!(null);
+                }
                 self.client.post(&["domains", domain, "records"], body).await
             }
             Step::Change { id, kind, data } => {

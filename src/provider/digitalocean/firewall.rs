@@ -145,6 +145,7 @@ pub(super) async fn ensure(
             let make = || cloud.client.make::<Firewall>(&["firewalls"], body.clone());
             let look = || async { Ok(of(owner, list(cloud).await?).into_iter().next()) };
             once(
+                cloud,
                 make,
                 look,
                 error::of_ref(format!("failed to make the firewall {name}"), "firewall:create"),

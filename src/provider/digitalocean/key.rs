@@ -68,6 +68,7 @@ pub(super) async fn ensure(cloud: &DigitalOcean, owner: &Owner, spec: &InstanceS
     }
     let body = json!({"name": name, "public_key": line.trim()});
     let made = once(
+        cloud,
         || cloud.client.make::<Key>(&["account", "keys"], body.clone()),
         || async { Ok(list(cloud).await?.into_iter().find(right)) },
         error::of_ref("failed to add the SSH key", "ssh_key:create"),

@@ -25,6 +25,7 @@ mod wire;
 use std::collections::BTreeMap;
 
 pub use access::{Access, Token};
+pub use client::Patience;
 pub use dns::{Dns, SERVED_BY};
 
 use self::client::Client;
@@ -57,15 +58,15 @@ impl DigitalOcean {
         })
     }
 
-    /// A provider that speaks to `address` with `token`, and tries a call `attempts` times.
+    /// A provider that speaks to `address` with `token`, and has this patience.
     ///
     /// # Errors
     /// When a token may not be sent to that address.
-    pub fn at(address: &str, token: &Token, attempts: u32) -> Result<Self, ProviderError> {
+    pub fn at(address: &str, token: &Token, patience: Patience) -> Result<Self, ProviderError> {
         Ok(Self::with_client(Client::new(
             access::address(address)?,
             token,
-            attempts,
+            patience,
         )?))
     }
 

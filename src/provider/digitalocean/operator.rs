@@ -93,7 +93,9 @@ pub(super) async fn admit(cloud: &DigitalOcean, owner: &Owner, caller: &Caller) 
                 Ok(all.into_iter().find(|firewall| firewall.name == name))
             };
             let what = format!("failed to let {} reach port 22", caller.network);
-            once(make, look, error::of_ref(what, "firewall:create")).await?.id
+            once(cloud, make, look, error::of_ref(what, "firewall:create"))
+                .await?
+                .id
         }
     };
     cloud.opened.note(&caller.run, &id);

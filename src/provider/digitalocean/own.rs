@@ -1,7 +1,5 @@
 //! What several parts need: the shape, the owner's Droplet, things that are made once.
 
-use std::time::Duration;
-
 use tokio::time::sleep;
 
 use super::DigitalOcean;
@@ -12,13 +10,8 @@ use crate::provider::{DigitalOceanShape, InstanceSpec, Owner, ProviderError, Sha
 
 /// How often something is made anew that was not there after its making went wrong.
 const ATTEMPTS: u32 = 4;
-/// Pauses between looks for what may have been made. A call that is under way may show its effect late.
-const LOOKS: [Duration; 4] = [
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-];
+/// How often something is looked for that may have been made. A call that is under way may show its effect late.
+const LOOKS: u32 = 4;
 
 /// The vendor's part of a specification.
 pub(super) fn shape(spec: &InstanceSpec) -> Result<&DigitalOceanShape, ProviderError> {
@@ -33,6 +26,7 @@ pub(super) fn shape(spec: &InstanceSpec) -> Result<&DigitalOceanShape, ProviderE
 /// Makes something once, although the API knows no token for that: when it is not known what became of the call, it is looked
 /// for, several times, and made again only when it is not there.
 pub(super) async fn once<T, M, L>(
+    cloud: &DigitalOcean,
     make: impl Fn() -> M,
     look: impl Fn() -> L,
     failed: impl Fn(CallError) -> ProviderError,
@@ -51,8 +45,8 @@ where
         if !error.is_unclear() {
             return Err(failed(error));
         }
-        for pause in LOOKS {
-            sleep(pause).await;
+        for look_number in 0..LOOKS {
+            sleep(cloud.client.patience().pause * 2_u32.pow(look_number)).await;
             if let Some(made) = look().await? {
                 return Ok(made);
             }

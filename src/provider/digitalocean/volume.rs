@@ -181,6 +181,7 @@ async fn make(
     });
     let what = format!("failed to make the data volume {name}");
     let made = once(
+        cloud,
         || async {
             match cloud.client.make::<Volume>(&["volumes"], body.clone()).await {
                 Ok(made) => Ok(Some(made)),

@@ -150,6 +150,7 @@ async fn make(
     };
     let call = || cloud.client.make::<Droplet>(&["droplets"], body.clone());
     let made = once(
+        cloud,
         call,
         look,
         error::of_ref("failed to make machine.instance", "droplet:create"),
