@@ -203,7 +203,7 @@ impl Name {
 pub struct Init {
     /// The new environment's name.
     pub name: EnvironmentName,
-    /// Where its machine is made: `local` or `aws`.
+    /// Where its machine is made: `local`, `aws` or `digitalocean`.
     #[arg(long, default_value = "local")]
     pub provider: String,
 }
@@ -605,14 +605,14 @@ pub struct Import {
 /// `gc`
 #[derive(Debug, Args)]
 pub struct Gc {
-    /// Where to look: `local` or `aws`.
-    #[arg(long, default_value = "local", value_parser = ["aws", "local"])]
+    /// Where to look: `local`, `aws` or `digitalocean`.
+    #[arg(long, default_value = "local", value_parser = ["aws", "digitalocean", "local"])]
     pub provider: String,
-    /// The region to look in; that of your AWS configuration without.
+    /// The region of AWS to look in; that of your AWS configuration without.
     #[arg(long)]
     pub region: Option<String>,
-    /// A profile of your AWS configuration.
-    #[arg(long)]
+    /// A profile of your AWS configuration, or a context of doctl's.
+    #[arg(long, alias = "context")]
     pub profile: Option<String>,
     /// Only what is past its time to live.
     #[arg(long)]

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::Failure;
 use super::terminal::tell;
 use crate::cli::network;
-use crate::provider::{Caller, InstanceSpec, Owner, Provider, ProviderError, Shape};
+use crate::provider::{Caller, InstanceSpec, Owner, Provider, ProviderError};
 use crate::state::run_name;
 
 /// What names the caller's network where `--operator-cidr` is not given.
@@ -27,11 +27,7 @@ const CLOSING: Duration = Duration::from_secs(30);
 /// # Errors
 /// When the caller's network is not a network, or cannot be found out.
 pub async fn caller(spec: &InstanceSpec, given: Option<&IpNet>) -> Result<Option<Caller>, Failure> {
-    let wanted = match &spec.shape {
-        Shape::Local(_) => false,
-        Shape::Aws(aws) => aws.ssh_from.operator,
-    };
-    if !wanted {
+    if !spec.ssh_from().is_some_and(|from| from.operator) {
         return Ok(None);
     }
     let network = match (given, std::env::var(VARIABLE)) {

@@ -6,7 +6,7 @@ use super::Failure;
 use super::terminal::tell;
 use crate::environment::model::{DnsProvider, Environment, Machine};
 use crate::names::Address;
-use crate::provider::{Machines, Names, Part, Provider, local};
+use crate::provider::{DnsKind, Machines, Names, Part, Provider, digitalocean, local};
 use crate::state::{State, Status};
 
 /// Where machines are made.
@@ -19,7 +19,12 @@ enum Place {
         region: Option<String>,
         profile: Option<String>,
     },
+    /// In an account of DigitalOcean's.
+    DigitalOcean(digitalocean::Access),
 }
+
+/// Who serves names, and in which zone of theirs alone.
+type NamesAt = Option<(DnsKind, Option<String>)>;
 
 impl Place {
     fn written(machine: &Machine) -> Self {
@@ -29,6 +34,9 @@ impl Place {
                 region: aws.region.as_ref().map(|region| region.get().clone()),
                 profile: aws.profile.as_ref().map(|profile| profile.get().clone()),
             },
+            Machine::DigitalOcean(droplet) => Self::DigitalOcean(digitalocean::Access {
+                context: droplet.context.as_ref().map(|context| context.get().clone()),
+            }),
         }
     }
 
@@ -37,7 +45,8 @@ impl Place {
         let Some(provider) = known(state, "provider") else {
             return Ok(None);
         };
-        match Self::named(&provider, known(state, "region"), known(state, "profile")) {
+        let account = known(state, "profile").or_else(|| known(state, "context"));
+        match Self::named(&provider, known(state, "region"), account) {
             Some(place) => Ok(Some(place)),
             None => Err(Failure::input(
                 format!(
@@ -49,10 +58,15 @@ impl Place {
         }
     }
 
-    fn named(provider: &str, region: Option<String>, profile: Option<String>) -> Option<Self> {
+    /// `account` is what the provider's own configuration calls one: a profile, a context.
+    fn named(provider: &str, region: Option<String>, account: Option<String>) -> Option<Self> {
         match provider {
             "local" => Some(Self::Local),
-            "aws" => Some(Self::Aws { region, profile }),
+            "aws" => Some(Self::Aws {
+                region,
+                profile: account,
+            }),
+            "digitalocean" => Some(Self::DigitalOcean(digitalocean::Access { context: account })),
             _ => None,
         }
     }
@@ -61,6 +75,16 @@ impl Place {
         match self {
             Self::Local => "local",
             Self::Aws { .. } => "aws",
+            Self::DigitalOcean(_) => "digitalocean",
+        }
+    }
+
+    /// Who serves names in the same account.
+    fn names(&self) -> Option<DnsKind> {
+        match self {
+            Self::Local => None,
+            Self::Aws { .. } => Some(DnsKind::Route53),
+            Self::DigitalOcean(_) => Some(DnsKind::DigitalOcean),
         }
     }
 }
@@ -91,11 +115,27 @@ pub async fn provider(environment: &Environment, state: &State) -> Result<Provid
         _ => {}
     }
     let written = environment.dns.as_ref().map(|dns| {
-        let DnsProvider::Route53 = dns.provider;
-        dns.zone.as_ref().map(|zone| zone.get().clone())
+        let kind = match dns.provider {
+            DnsProvider::Route53 => DnsKind::Route53,
+            DnsProvider::DigitalOcean => DnsKind::DigitalOcean,
+        };
+        (kind, dns.zone.as_ref().map(|zone| zone.get().clone()))
     });
+    if let (Some((new, _)), Some(old)) = (&written, names_of(state))
+        && old != *new
+    {
+        return Err(Failure::input(
+            format!(
+                "the names of `{}` are served by {}, and its file says {}",
+                state.environment,
+                shown(old),
+                shown(*new)
+            ),
+            "names do not move by themselves: take [dns] out and apply, which removes their records; then write the new one",
+        ));
+    }
     // What the file names no more has to be taken back all the same.
-    let names = written.or_else(|| has_names(state).then_some(None));
+    let names = written.or_else(|| names_of(state).map(|kind| (kind, None)));
     connect(&place, names, settled(state)).await
 }
 
@@ -132,75 +172,111 @@ pub async fn provider_of(environment: Option<&Environment>, state: &State) -> Re
         return provider(environment, state).await;
     }
     let place = Place::known(state)?.unwrap_or(Place::Local);
-    let has_names = has_names(state);
-    if has_names {
+    let names = names_of(state);
+    if names.is_some() {
         tell("note: the environment's file is gone; its names are looked for in all zones");
     }
-    connect(&place, has_names.then_some(None), settled(state)).await
+    connect(&place, names.map(|kind| (kind, None)), settled(state)).await
 }
 
-fn has_names(state: &State) -> bool {
-    state.resources.keys().any(|address| matches!(address, Address::Dns(_)))
+/// Who serves the names that the state has; those of the first builds tell nothing of it.
+fn names_of(state: &State) -> Option<DnsKind> {
+    let mut names = state
+        .resources
+        .iter()
+        .filter(|(address, _)| matches!(address, Address::Dns(_)));
+    let (_, record) = names.next()?;
+    let served_by = |record: &crate::state::Record| record.facts.get(digitalocean::SERVED_BY).cloned();
+    let known = std::iter::once(record)
+        .chain(names.map(|(_, record)| record))
+        .find_map(served_by);
+    Some(match known.as_deref() {
+        Some("digitalocean") => DnsKind::DigitalOcean,
+        _ => DnsKind::Route53,
+    })
+}
+
+fn shown(kind: DnsKind) -> &'static str {
+    match kind {
+        DnsKind::Route53 => "route53",
+        DnsKind::DigitalOcean => "digitalocean",
+    }
 }
 
 /// A provider by its name, for what belongs to no one environment; with the names that the same account serves.
 ///
 /// # Errors
 /// When there is none of this name, or it cannot be reached.
-pub async fn provider_at(name: &str, region: Option<String>, profile: Option<String>) -> Result<Provider, Failure> {
-    let Some(place) = Place::named(name, region, profile) else {
+pub async fn provider_at(name: &str, region: Option<String>, account: Option<String>) -> Result<Provider, Failure> {
+    let Some(place) = Place::named(name, region, account) else {
         return Err(Failure::input(
             format!("there is no provider `{name}`"),
-            "there are `local` and `aws`",
+            "there are `local`, `aws` and `digitalocean`",
         ));
     };
-    let names = matches!(place, Place::Aws { .. }).then_some(None);
+    let names = place.names().map(|kind| (kind, None));
     connect(&place, names, BTreeMap::new()).await
 }
 
-#[cfg(feature = "aws")]
-async fn connect(
-    place: &Place,
-    names: Option<Option<String>>,
-    settled: BTreeMap<Address, Part>,
-) -> Result<Provider, Failure> {
-    use crate::provider::{aws, route53};
-    let (machine, profile) = match place {
-        Place::Local => (Machines::Local(local::Local::new(local::Dirs::of_user()?)), None),
-        Place::Aws { region, profile } => {
-            let access = aws::Access {
-                region: region.clone(),
-                profile: profile.clone(),
-            };
-            let aws = aws::Aws::connect(&access).await?.knowing(settled);
-            (Machines::Aws(aws), profile.as_deref())
-        }
+async fn connect(place: &Place, names: NamesAt, settled: BTreeMap<Address, Part>) -> Result<Provider, Failure> {
+    let machine = match place {
+        Place::Local => Machines::Local(local::Local::new(local::Dirs::of_user()?)),
+        Place::Aws { region, profile } => aws(region.clone(), profile.clone(), settled).await?,
+        Place::DigitalOcean(access) => Machines::DigitalOcean(digitalocean::DigitalOcean::connect(access)?),
     };
-    let names = match names {
-        None => None,
-        Some(zone) => Some(Names::Route53(
-            route53::Route53::connect(profile, zone.as_deref()).await?,
+    let names = match (names, place) {
+        (None, _) => None,
+        (Some((DnsKind::Route53, zone)), Place::Aws { profile, .. }) => {
+            Some(route53(profile.as_deref(), zone.as_deref()).await?)
+        }
+        (Some((DnsKind::Route53, zone)), _) => Some(route53(None, zone.as_deref()).await?),
+        (Some((DnsKind::DigitalOcean, zone)), Place::DigitalOcean(access)) => Some(Names::DigitalOcean(
+            digitalocean::Dns::connect(access, zone.as_deref())?,
         )),
+        (Some((DnsKind::DigitalOcean, zone)), _) => {
+            let access = digitalocean::Access::default();
+            Some(Names::DigitalOcean(digitalocean::Dns::connect(
+                &access,
+                zone.as_deref(),
+            )?))
+        }
     };
     Ok(Provider::new(machine, names))
 }
 
+#[cfg(feature = "aws")]
+async fn aws(
+    region: Option<String>,
+    profile: Option<String>,
+    settled: BTreeMap<Address, Part>,
+) -> Result<Machines, Failure> {
+    use crate::provider::aws::{Access, Aws};
+    let aws = Aws::connect(&Access { region, profile }).await?;
+    Ok(Machines::Aws(aws.knowing(settled)))
+}
+
+#[cfg(feature = "aws")]
+async fn route53(profile: Option<&str>, zone: Option<&str>) -> Result<Names, Failure> {
+    use crate::provider::route53::Route53;
+    Ok(Names::Route53(Route53::connect(profile, zone).await?))
+}
+
 #[cfg(not(feature = "aws"))]
-async fn connect(
-    place: &Place,
-    names: Option<Option<String>>,
-    _settled: BTreeMap<Address, Part>,
-) -> Result<Provider, Failure> {
-    match (place, names) {
-        (Place::Local, None) => Ok(Provider::new(
-            Machines::Local(local::Local::new(local::Dirs::of_user()?)),
-            None::<Names>,
-        )),
-        _ => Err(Failure::input(
-            "this build has no AWS in it",
-            "build it with its default features: cargo build --release",
-        )),
-    }
+async fn aws(_: Option<String>, _: Option<String>, _: BTreeMap<Address, Part>) -> Result<Machines, Failure> {
+    Err(without_aws())
+}
+
+#[cfg(not(feature = "aws"))]
+async fn route53(_: Option<&str>, _: Option<&str>) -> Result<Names, Failure> {
+    Err(without_aws())
+}
+
+#[cfg(not(feature = "aws"))]
+fn without_aws() -> Failure {
+    Failure::input(
+        "this build has no AWS in it",
+        "build it with its default features: cargo build --release",
+    )
 }
 
 #[cfg(test)]

@@ -15,13 +15,24 @@ pub fn spec(findings: &mut Findings<'_>, sources: &Sources, public_key: &str) ->
     let volume_gib = data.map(|data| within(findings, "volume_gib", &data.volume_gib, 1, 16 * 1024));
     let ttl_seconds = sources.environment.ttl.as_ref().map(|ttl| seconds(findings, ttl));
     let (shape, disk_gib) = match machine {
-        Machine::Local(machine) => (local(findings, sources, machine).map(Shape::Local), &machine.disk_gib),
+        Machine::Local(machine) => (
+            local(findings, sources, machine).map(Shape::Local),
+            Some(&machine.disk_gib),
+        ),
         Machine::Aws(machine) => (
             super::aws::shape(findings, sources, machine, public_key).map(Shape::Aws),
-            &machine.disk_gib,
+            Some(&machine.disk_gib),
+        ),
+        // The disk comes with the size.
+        Machine::DigitalOcean(machine) => (
+            super::digitalocean::shape(findings, sources, machine, public_key).map(Shape::DigitalOcean),
+            None,
         ),
     };
-    let disk_gib = within(findings, "disk_gib", disk_gib, 4, 2048);
+    let disk_gib = match disk_gib {
+        Some(disk_gib) => within(findings, "disk_gib", disk_gib, 4, 2048),
+        None => Some(0),
+    };
     Some(InstanceSpec {
         shape: shape?,
         disk_gib: disk_gib?,

@@ -1,7 +1,9 @@
 //! `Environment` to `Desired`: every check, every default, every template. All problems at once; no I/O.
 
 mod aws;
+mod cloud;
 mod context;
+mod digitalocean;
 mod edge;
 mod machine;
 mod memory;
@@ -77,7 +79,7 @@ pub fn desire(sources: &Sources, given: &Given<'_>) -> Result<Desired, Problems>
         instance_spec.as_ref(),
     );
     let hosts = edge.iter().flat_map(|edge| edge.routes.iter().map(|route| &route.host));
-    let dns = aws::dns(&mut findings, sources, &domain, hosts);
+    let dns = cloud::dns(&mut findings, sources, &domain, hosts);
     if let Some(spec) = &mut instance_spec {
         spec.dns = dns;
     }
@@ -279,6 +281,6 @@ fn is_host(rendered: &Rendered) -> bool {
 fn is_local(machine: &Machine) -> bool {
     match machine {
         Machine::Local(_) => true,
-        Machine::Aws(_) => false,
+        Machine::Aws(_) | Machine::DigitalOcean(_) => false,
     }
 }

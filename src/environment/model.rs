@@ -65,7 +65,7 @@ pub struct Environment {
     pub network: Text,
     /// How long the environment shall live, such as `8h` or `3d`: then the machine takes itself down.
     pub ttl: Option<Spanned<String>>,
-    /// The machine: exactly one of the tables `[machine.aws]`, `[machine.local]`; the table names the provider.
+    /// The machine: exactly one of the tables `[machine.aws]`, `[machine.digitalocean]`, `[machine.local]`; the table names the provider.
     pub machine: Spanned<Machine>,
     /// A volume that survives a replacement of the machine; Docker's data lives on it.
     pub data: Option<Data>,
@@ -106,6 +106,8 @@ fn default_network() -> Text {
 pub enum Machine {
     /// An EC2 instance.
     Aws(Aws),
+    /// A Droplet of DigitalOcean's.
+    DigitalOcean(DigitalOcean),
     /// A QEMU virtual machine on this computer.
     Local(Local),
 }
@@ -174,6 +176,49 @@ pub enum Credits {
     Standard,
     /// It costs more.
     Unlimited,
+}
+
+/// `[machine.digitalocean]`
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DigitalOcean {
+    /// The region, such as `fra1`.
+    pub region: Spanned<String>,
+    /// A context of doctl's configuration, whose token is used; the environment's token without.
+    pub context: Option<Spanned<String>>,
+    /// The size, such as `s-1vcpu-2gb`; the root disk comes with it.
+    #[serde(default = "default_droplet_size")]
+    pub size: Text,
+    /// `debian-13`, `debian-12`, `ubuntu-24.04`, `ubuntu-22.04`, a slug such as `debian-13-x64`, or the number of an image of
+    /// your own.
+    #[serde(default = "default_image")]
+    pub image: Text,
+    /// `static`, a reserved address that outlives the Droplet, or `ephemeral`.
+    #[serde(default)]
+    pub address: AddressKind,
+    /// Have an IPv6 address too.
+    #[serde(default)]
+    pub ipv6: bool,
+    /// Install DigitalOcean's agent for metrics at the first boot.
+    #[serde(default)]
+    pub monitoring: bool,
+    /// Have DigitalOcean back up the whole Droplet, which costs a part of its price.
+    #[serde(default)]
+    pub backups: bool,
+    /// Let a larger size bring its larger disk too. No disk shrinks, so there is no way back to a smaller size.
+    #[serde(default)]
+    pub grow_disk: bool,
+    /// The VPC, by its identifier; the region's default one without.
+    pub vpc: Option<Spanned<String>>,
+    /// The project, by its name or its identifier; the account's default one without.
+    pub project: Option<Spanned<String>>,
+    /// Tags of your own, on Droplet and volume.
+    #[serde(default)]
+    pub tags: Vec<Spanned<String>>,
+}
+
+fn default_droplet_size() -> Text {
+    Spanned::nowhere("s-1vcpu-2gb".to_owned())
 }
 
 /// `[machine.local]`
@@ -271,7 +316,7 @@ pub struct Access {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Dns {
-    /// Who serves the names: `route53`.
+    /// Who serves the names: `route53` or `digitalocean`.
     pub provider: DnsProvider,
     /// The zone, by its name or its identifier; the longest hosted one that fits each name without.
     pub zone: Option<Spanned<String>>,
@@ -283,6 +328,8 @@ pub struct Dns {
 pub enum DnsProvider {
     /// Amazon Route 53.
     Route53,
+    /// DigitalOcean's name servers.
+    DigitalOcean,
 }
 
 /// `[tls]`

@@ -12,13 +12,15 @@ use crate::names::EnvironmentName;
 pub enum Provider {
     /// `[machine.aws]`
     Aws,
+    /// `[machine.digitalocean]`
+    DigitalOcean,
     /// `[machine.local]`
     Local,
 }
 
 /// A name that is no provider's.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
-#[error("`{0}` is not a provider: there are aws and local")]
+#[error("`{0}` is not a provider: there are aws, digitalocean and local")]
 pub struct UnknownProvider(String);
 
 impl FromStr for Provider {
@@ -26,6 +28,7 @@ impl FromStr for Provider {
     fn from_str(text: &str) -> Result<Self, UnknownProvider> {
         match text {
             "aws" => Ok(Self::Aws),
+            "digitalocean" => Ok(Self::DigitalOcean),
             "local" => Ok(Self::Local),
             other => Err(UnknownProvider(other.to_owned())),
         }
@@ -36,6 +39,7 @@ impl fmt::Display for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Aws => "aws",
+            Self::DigitalOcean => "digitalocean",
             Self::Local => "local",
         })
     }
@@ -45,6 +49,7 @@ impl fmt::Display for Provider {
 pub fn template(name: &EnvironmentName, provider: Provider) -> String {
     let machine = match provider {
         Provider::Aws => include_str!("template/aws.toml"),
+        Provider::DigitalOcean => include_str!("template/digitalocean.toml"),
         Provider::Local => include_str!("template/local.toml"),
     };
     include_str!("template/environment.toml")
@@ -59,7 +64,7 @@ mod tests {
     use crate::environment::diagnostic::Source;
     use crate::environment::schema::schema;
 
-    const PROVIDERS: [Provider; 2] = [Provider::Aws, Provider::Local];
+    const PROVIDERS: [Provider; 3] = [Provider::Aws, Provider::DigitalOcean, Provider::Local];
 
     fn demo(provider: Provider) -> String {
         template(&"demo".parse().unwrap(), provider)
@@ -105,7 +110,11 @@ mod tests {
     #[test]
     fn every_key_of_the_file_is_in_it() {
         let schema = schema();
-        for (provider, definition) in [(Provider::Aws, "Aws"), (Provider::Local, "Local")] {
+        for (provider, definition) in [
+            (Provider::Aws, "Aws"),
+            (Provider::DigitalOcean, "DigitalOcean"),
+            (Provider::Local, "Local"),
+        ] {
             let table: toml::Table = toml::from_str(&uncommented(provider)).unwrap();
             let keys = |value: &serde_json::Value| -> Vec<String> {
                 value["properties"].as_object().unwrap().keys().cloned().collect()

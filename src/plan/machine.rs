@@ -7,7 +7,7 @@ use super::{Action, Change, Difference, Options, Origin, Plan, Refusal, Step};
 use crate::desired::Desired;
 use crate::names::Address;
 use crate::observe::Observed;
-use crate::provider::spec::aws::ATTACHED;
+use crate::provider::spec::ATTACHED;
 use crate::provider::{Attributes, Course, Instance, Power};
 use crate::state::{Record, State, Status};
 

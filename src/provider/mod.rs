@@ -6,15 +6,20 @@
 
 #![cfg_attr(
     not(feature = "aws"),
-    allow(unused_variables, unused_mut, reason = "some words are spoken to clouds only")
+    allow(unused_variables, reason = "some words are spoken to one cloud only")
 )]
 
 #[cfg(feature = "aws")]
 pub mod aws;
+mod claim;
+pub mod digitalocean;
 pub mod local;
+mod newest;
 #[cfg(feature = "aws")]
 pub mod route53;
+mod runs;
 pub mod spec;
+mod wait;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
@@ -24,8 +29,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use spec::{
-    Acceleration, Attributes, AwsShape, Course, CpuCredits, DirectBoot, DnsKind, DnsSpec, InstanceSpec, LocalImage,
-    LocalShape, Sha512Source, Shape, SshFrom,
+    Acceleration, Attributes, AwsShape, Course, CpuCredits, DigitalOceanShape, DirectBoot, DnsKind, DnsSpec,
+    InstanceSpec, LocalImage, LocalShape, Sha512Source, Shape, SshFrom,
 };
 
 use crate::names::{Address, Endpoint, EnvironmentName, Lineage};
@@ -167,6 +172,8 @@ pub enum Machines {
     /// Amazon EC2.
     #[cfg(feature = "aws")]
     Aws(aws::Aws),
+    /// DigitalOcean.
+    DigitalOcean(digitalocean::DigitalOcean),
 }
 
 /// What serves names.
@@ -175,6 +182,8 @@ pub enum Names {
     /// Amazon Route 53.
     #[cfg(feature = "aws")]
     Route53(route53::Route53),
+    /// DigitalOcean's name servers.
+    DigitalOcean(digitalocean::Dns),
 }
 
 impl Provider {
@@ -190,7 +199,8 @@ impl Provider {
             machine: match self.machine {
                 #[cfg(feature = "aws")]
                 Machines::Aws(aws) => Machines::Aws(aws.lean()),
-                other => other,
+                Machines::DigitalOcean(cloud) => Machines::DigitalOcean(cloud.lean()),
+                Machines::Local(local) => Machines::Local(local),
             },
             ..self
         }
@@ -202,6 +212,7 @@ impl Provider {
             Machines::Local(_) => BTreeMap::from([("provider".to_owned(), "local".to_owned())]),
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.facts(),
+            Machines::DigitalOcean(cloud) => cloud.facts(),
         }
     }
 
@@ -218,15 +229,15 @@ impl Provider {
                 }),
                 #[cfg(feature = "aws")]
                 Machines::Aws(aws) => aws.observe(owner).await,
+                Machines::DigitalOcean(cloud) => cloud.observe(owner).await,
             }
         };
         let records = async {
             match &self.names {
                 None => Ok::<_, ProviderError>((BTreeMap::new(), BTreeMap::new())),
-                #[cfg(not(feature = "aws"))]
-                Some(names) => match *names {},
                 #[cfg(feature = "aws")]
                 Some(Names::Route53(route53)) => route53.observe(owner, names).await,
+                Some(Names::DigitalOcean(dns)) => dns.observe(owner, names).await,
             }
         };
         let (mut sight, (records, obstacles)) = futures_util::future::try_join(machine, records).await?;
@@ -251,6 +262,7 @@ impl Provider {
             Machines::Local(local) => local.create(owner, spec, say).await,
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.create(owner, spec, generation, say).await,
+            Machines::DigitalOcean(cloud) => cloud.create(owner, spec, generation, say).await,
         }
     }
 
@@ -264,6 +276,7 @@ impl Provider {
             Machines::Local(_) => Ok(()),
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.check(owner, spec, say).await,
+            Machines::DigitalOcean(cloud) => cloud.check(spec).await,
         }
     }
 
@@ -276,6 +289,7 @@ impl Provider {
             Machines::Local(local) => local.start(owner, say).await,
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.start(owner, say).await,
+            Machines::DigitalOcean(cloud) => cloud.start(owner, say).await,
         }
     }
 
@@ -289,6 +303,7 @@ impl Provider {
             Machines::Local(local) => local.resize(owner, spec, say).await,
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.resize(owner, spec, say).await,
+            Machines::DigitalOcean(cloud) => cloud.resize(owner, spec, say).await,
         }
     }
 
@@ -301,6 +316,7 @@ impl Provider {
             Machines::Local(local) => local.destroy(owner, keep_volume, say).await,
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.destroy(owner, say).await,
+            Machines::DigitalOcean(cloud) => cloud.destroy(owner, say).await,
         }
     }
 
@@ -314,6 +330,7 @@ impl Provider {
             Machines::Local(local) => local.end(owner, say).await,
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.end(owner, spec).await,
+            Machines::DigitalOcean(cloud) => cloud.end(owner, spec).await,
         }
     }
 
@@ -335,6 +352,8 @@ impl Provider {
             (_, Some(Names::Route53(route53)), Address::Dns(name)) => route53.ensure(owner, name, spec, at, say).await,
             #[cfg(feature = "aws")]
             (Machines::Aws(aws), ..) => aws.ensure(owner, address, spec, say).await,
+            (_, Some(Names::DigitalOcean(dns)), Address::Dns(name)) => dns.ensure(owner, name, spec, at, say).await,
+            (Machines::DigitalOcean(cloud), ..) => cloud.ensure(owner, address, spec, say).await,
             _ => Err(no_such_part(address)),
         }
     }
@@ -349,6 +368,8 @@ impl Provider {
             (_, Some(Names::Route53(route53)), Address::Dns(name)) => route53.remove(owner, name, say).await,
             #[cfg(feature = "aws")]
             (Machines::Aws(aws), ..) => aws.remove(owner, address, say).await,
+            (_, Some(Names::DigitalOcean(dns)), Address::Dns(name)) => dns.remove(owner, name, say).await,
+            (Machines::DigitalOcean(cloud), ..) => cloud.remove(owner, address, say).await,
             _ => Err(no_such_part(address)),
         }
     }
@@ -363,17 +384,15 @@ impl Provider {
             Machines::Local(local) => local.leftovers(owner).await?,
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.leftovers(owner).await?,
+            Machines::DigitalOcean(cloud) => cloud.leftovers(owner).await?,
         };
-        match &self.names {
-            None => {}
-            #[cfg(not(feature = "aws"))]
-            Some(names) => match *names {},
+        let records = match &self.names {
+            None => BTreeMap::new(),
             #[cfg(feature = "aws")]
-            Some(Names::Route53(route53)) => {
-                let (records, _) = route53.observe(owner, names).await?;
-                left.extend(records.into_keys().map(|address| address.to_string()));
-            }
-        }
+            Some(Names::Route53(route53)) => route53.observe(owner, names).await?.0,
+            Some(Names::DigitalOcean(dns)) => dns.observe(owner, names).await?.0,
+        };
+        left.extend(records.into_keys().map(|address| address.to_string()));
         Ok(left)
     }
 
@@ -387,6 +406,7 @@ impl Provider {
             Machines::Local(_) => Ok(()),
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.admit(owner, caller).await,
+            Machines::DigitalOcean(cloud) => cloud.admit(owner, caller).await,
         }
     }
 
@@ -399,6 +419,7 @@ impl Provider {
             Machines::Local(_) => Ok(()),
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.dismiss(owner, caller).await,
+            Machines::DigitalOcean(cloud) => cloud.dismiss(owner, caller).await,
         }
     }
 
@@ -408,6 +429,7 @@ impl Provider {
             Machines::Local(_) => None,
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.costs(spec).await,
+            Machines::DigitalOcean(cloud) => cloud.costs(spec).await,
         }
     }
 
@@ -422,15 +444,15 @@ impl Provider {
                 Machines::Local(local) => local.find().await,
                 #[cfg(feature = "aws")]
                 Machines::Aws(aws) => aws.find().await,
+                Machines::DigitalOcean(cloud) => cloud.find().await,
             }
         };
         let names = async {
             match &self.names {
                 None => Vec::new(),
-                #[cfg(not(feature = "aws"))]
-                Some(names) => match *names {},
                 #[cfg(feature = "aws")]
                 Some(Names::Route53(route53)) => route53.find(say).await,
+                Some(Names::DigitalOcean(dns)) => dns.find(say).await,
             }
         };
         let (machines, names) = futures_util::future::join(machines, names).await;
@@ -447,6 +469,7 @@ impl Provider {
         match &self.machine {
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.adopt(owner, address, id).await,
+            Machines::DigitalOcean(cloud) => cloud.adopt(owner, address, id).await,
             Machines::Local(_) => Err(ProviderError::new(format!(
                 "failed to take over {address} {id}: the local provider makes its machines itself"
             ))),

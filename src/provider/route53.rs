@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep};
 use self::records::{Records, Whose};
 use self::zone::Zone;
 use super::aws::{Access, client, error};
+use super::claim::{self, told};
 use super::{Found, InstanceSpec, Owner, Part, ProviderError, Reached};
 use crate::names::Address;
 use crate::note::{Note, Say};
@@ -269,16 +270,6 @@ fn recorded(owner: &Owner, name: &str) -> Option<Zone> {
     })
 }
 
-/// An error before it is one: what stands in the way, and what to do.
-fn told(error: &ProviderError) -> String {
-    match &error.remedy {
-        Some(remedy) => format!("{error}; {remedy}"),
-        None => error.to_string(),
-    }
-}
-
 fn refused(name: &str, zone: &Zone, why: &str) -> ProviderError {
-    ProviderError::new(format!("failed to point `{name}` at the machine: {why}")).with_remedy(format!(
-        "records of others are never overwritten: remove them from the zone {zone} when nobody needs them, or take `{name}` out of [routes]"
-    ))
+    claim::refused(name, &zone.to_string(), why)
 }

@@ -267,7 +267,7 @@ fn a_missing_machine_is_told() {
     1 | domain = "a.example.com"
       : ^
       `----
-     help: add one of [machine.aws], [machine.local]
+     help: add one of [machine.aws], [machine.digitalocean], [machine.local]
     "#);
     assert_snapshot!(problems("[machine]\n"), @r#"
      error: `machine` is empty
@@ -275,7 +275,7 @@ fn a_missing_machine_is_told() {
     1 | [machine]
       :  ^^^^^^^
       `----
-     help: add one of [machine.aws], [machine.local]
+     help: add one of [machine.aws], [machine.digitalocean], [machine.local]
     "#);
 }
 
@@ -289,7 +289,7 @@ fn an_unknown_provider_is_told() {
       :            `-- unknown
     2 | cpus = 2
       `----
-     help: did you mean `local`? there are: aws, local
+     help: did you mean `local`? there are: aws, digitalocean, local
     "#);
     assert_snapshot!(problems("[machine.local]\n[machine.ssh]\nhost = \"x\"\n"), @r#"
      error: unknown provider `ssh`
@@ -300,7 +300,7 @@ fn an_unknown_provider_is_told() {
       :           `-- unknown
     3 | host = "x"
       `----
-     help: there are: aws, local
+     help: there are: aws, digitalocean, local
     "#);
 }
 

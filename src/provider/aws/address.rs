@@ -14,7 +14,7 @@ use super::wait::{self, Look};
 use super::{Aws, error};
 use crate::names::Address;
 use crate::note::Say;
-use crate::provider::spec::aws::ATTACHED;
+use crate::provider::spec::ATTACHED;
 use crate::provider::{Attributes, InstanceSpec, Owner, Part, ProviderError};
 
 /// How long an instance may take until an address can be put on it: as long as it is `pending`.

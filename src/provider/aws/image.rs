@@ -178,7 +178,7 @@ async fn newest(aws: &Aws, alias: &str, architecture: &str) -> Result<Option<Des
             ProviderError::new(format!("failed to find the image {alias}: no such alias is known")).with_remedy(
                 format!(
                     "write one of {}, or `ami-…`",
-                    crate::provider::spec::aws::IMAGES.join(", ")
+                    crate::provider::spec::cloud::IMAGES.join(", ")
                 ),
             ),
         );
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn every_alias_has_a_publisher_on_both_architectures() {
-        for alias in crate::provider::spec::aws::IMAGES {
+        for alias in crate::provider::spec::cloud::IMAGES {
             let amd = publisher(alias, "x86_64").unwrap();
             assert!(amd.pattern.contains("amd64"), "{}", amd.pattern);
             let arm = publisher(alias, "arm64").unwrap();

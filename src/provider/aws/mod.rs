@@ -10,7 +10,6 @@ mod image;
 mod instance;
 mod key;
 mod leftovers;
-mod newest;
 mod observe;
 mod operator;
 mod own;
@@ -19,11 +18,10 @@ mod settled;
 mod tags;
 pub mod vault;
 mod volume;
-mod wait;
 
 use std::collections::BTreeMap;
 
-use super::{Caller, Costs, Found, Instance, InstanceSpec, Owner, Part, ProviderError, Sight};
+use super::{Caller, Costs, Found, Instance, InstanceSpec, Owner, Part, ProviderError, Sight, newest, wait};
 use crate::names::Address;
 use crate::note::Say;
 

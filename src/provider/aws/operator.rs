@@ -7,16 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use aws_sdk_ec2::types::{IpPermission, SecurityGroup};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::own::is_gone;
 use super::rules::{self, OPERATOR, Rule};
 use super::tags::Tags;
 use super::{Aws, error, firewall};
-use crate::provider::{Caller, Owner, ProviderError};
+use crate::provider::{Caller, Owner, ProviderError, runs};
 
-/// How old a caller's rule may get when nothing is known of its process. Longer than any apply that is worth the name.
-const OLD: SignedDuration = SignedDuration::from_hours(1);
 /// For how long groups are as they were seen. What changed since is noticed by the calls that change them.
 const FRESH: Duration = Duration::from_secs(10);
 /// What a description may hold beside letters and digits (EC2, IpRange).
@@ -204,31 +202,10 @@ impl<'a> Opening<'a> {
         })
     }
 
-    /// Whether the run is no more, as seen from the run `here`, or so old that nobody waits for it.
+    /// Whether the run is no more, as seen from the run `here`.
     fn is_over(&self, here: &str, now: Timestamp) -> bool {
-        let old = self.at.is_none_or(|at| now.duration_since(at) > OLD);
-        old || is_dead(self.run, &plain(here))
+        runs::is_over(self.run, self.at, &plain(here), now)
     }
-}
-
-/// Whether a run of this host has ended. In doubt it lives: its rule then goes by age.
-fn is_dead(run: &str, here: &str) -> bool {
-    let host_and_process = |run: &str| {
-        let mut parts = run.splitn(3, ':');
-        let host = parts.next()?.to_owned();
-        Some((host, parts.next()?.parse::<i32>().ok()?))
-    };
-    let (Some((host, process)), Some((this, _))) = (host_and_process(run), host_and_process(here)) else {
-        return false;
-    };
-    let process = rustix::process::Pid::from_raw(process);
-    host == this
-        && process.is_some_and(|process| {
-            matches!(
-                rustix::process::test_kill_process(process),
-                Err(rustix::io::Errno::SRCH)
-            )
-        })
 }
 
 #[cfg(test)]

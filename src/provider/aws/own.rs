@@ -22,7 +22,7 @@ pub(super) struct Machine {
 pub(super) fn shape(spec: &InstanceSpec) -> Result<&AwsShape, ProviderError> {
     match &spec.shape {
         Shape::Aws(shape) => Ok(shape),
-        Shape::Local(_) => Err(ProviderError::new(
+        _ => Err(ProviderError::new(
             "failed to read what the machine shall be: it is not meant for AWS",
         )),
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ec2::types::{IpPermission, IpRange, Ipv6Range, PrefixListId, UserIdGroupPair};
 
-use crate::provider::spec::aws::{ANYWHERE, PUBLIC};
+use crate::provider::spec::cloud::{ANYWHERE, PUBLIC};
 use crate::provider::{Attributes, SshFrom};
 
 /// How the description of a rule begins that lets a caller in while it runs.

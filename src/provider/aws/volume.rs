@@ -19,7 +19,7 @@ use super::wait::{self, Look};
 use super::{Aws, error};
 use crate::names::Address;
 use crate::note::Say;
-use crate::provider::spec::aws::ATTACHED;
+use crate::provider::spec::ATTACHED;
 use crate::provider::{Attributes, InstanceSpec, Owner, Part, ProviderError};
 
 /// How long a deleted one may still be seen.

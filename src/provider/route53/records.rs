@@ -10,6 +10,7 @@ use aws_sdk_route53::types::{Change, ChangeAction, ResourceRecord, ResourceRecor
 use super::zone::Zone;
 use crate::names::{EnvironmentName, Lineage};
 use crate::provider::aws::error;
+use crate::provider::claim;
 use crate::provider::{Attributes, Owner, Part, ProviderError, Reached};
 
 /// How long a resolver may keep an answer, in seconds: a new machine is found after a minute.
@@ -34,27 +35,22 @@ pub(super) enum Whose {
 
 /// The name of a name's ownership record.
 pub(super) fn claim_name(name: &str) -> String {
-    format!("_provision.{name}")
+    claim::name_of(name)
 }
 
 /// The name, lineage and environment of an ownership record; None for any other record.
 pub(super) fn claimed(set: &ResourceRecordSet) -> Option<(String, Lineage, EnvironmentName)> {
     let name = plain(&set.name);
-    let name = name.strip_prefix("_provision.").filter(|_| set.r#type == RrType::Txt)?;
+    let name = claim::named(&name).filter(|_| set.r#type == RrType::Txt)?;
     values(set).find_map(|value| {
-        let words = value.trim_matches('"').strip_prefix("provision lineage=")?;
-        let (lineage, environment) = words.split_once(" environment=")?;
-        Some((name.to_owned(), lineage.parse().ok()?, environment.parse().ok()?))
+        let (lineage, environment) = claim::read(value)?;
+        Some((name.to_owned(), lineage, environment))
     })
 }
 
 /// How [`Records::part`] identifies a name.
 pub(super) fn id(zone: &Zone, name: &str) -> String {
     format!("{}/{name}", zone.id)
-}
-
-fn claim(lineage: &str, environment: &str) -> String {
-    format!("\"provision lineage={lineage} environment={environment}\"")
 }
 
 /// The records that a name shall have.
@@ -86,8 +82,8 @@ pub(super) fn wanted(
             let kind = if address.is_ipv4() { RrType::A } else { RrType::Aaaa };
             records.push(record(name, kind, address.to_string())?);
         }
-        let claim = claim(owner.lineage.as_str(), owner.environment.as_str());
-        records.push(record(&claim_name(name), RrType::Txt, claim)?);
+        let claim = claim::text(owner.lineage.as_str(), owner.environment.as_str());
+        records.push(record(&claim_name(name), RrType::Txt, format!("\"{claim}\""))?);
         Ok(records)
     };
     make().map_err(|why: BuildError| ProviderError::new(what()).because(why))
@@ -109,8 +105,7 @@ impl Records {
 
     /// The environment's name is for people: only the lineage tells whose a record is.
     pub(super) fn whose(&self, owner: &Owner) -> Whose {
-        let ours = format!("\"provision lineage={} ", owner.lineage);
-        if self.claims().any(|claim| claim.starts_with(&ours)) {
+        if self.claims().any(|text| claim::is_of(text, &owner.lineage)) {
             return Whose::Ours;
         }
         if let Some(other) = self.claims().next() {

@@ -1,9 +1,10 @@
 //! An EC2 instance and what belongs to it, as they shall be.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::cloud::{ATTACHED, SshFrom};
 use super::{Attributes, Course, InstanceSpec, number};
 use crate::names::{Address, shown_seconds};
 
@@ -14,7 +15,7 @@ pub struct AwsShape {
     pub region: Option<String>,
     /// The instance type, such as `t3.small`.
     pub size: String,
-    /// The image: one of [`IMAGES`], or `ami-…`.
+    /// The image: one of [`super::cloud::IMAGES`], or `ami-…`.
     pub image: String,
     /// Whether the address is an elastic one, which outlives the instance.
     pub static_address: bool,
@@ -40,9 +41,6 @@ pub struct AwsShape {
     pub tags: BTreeMap<String, String>,
 }
 
-/// The image aliases, each for x86-64 and arm64 by what the size is.
-pub const IMAGES: [&str; 4] = ["debian-13", "debian-12", "ubuntu-24.04", "ubuntu-22.04"];
-
 /// What a burstable instance does when its credits are used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -52,30 +50,6 @@ pub enum CpuCredits {
     /// It costs more.
     Unlimited,
 }
-
-/// Who may reach port 22 of the machine.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SshFrom {
-    /// The caller's own address, while a command runs.
-    pub operator: bool,
-    /// Networks that always may: CIDR blocks, IPv4 or IPv6.
-    pub networks: BTreeSet<String>,
-}
-
-impl SshFrom {
-    /// As it stands in plan and state.
-    fn shown(&self) -> String {
-        let operator = self.operator.then_some("operator");
-        let networks = self.networks.iter().map(String::as_str);
-        operator.into_iter().chain(networks).collect::<Vec<_>>().join(" ")
-    }
-}
-
-/// What is open to everybody, as attributes of the firewall: protocol and port, from where.
-pub const PUBLIC: [&str; 3] = ["tcp/443", "tcp/80", "udp/443"];
-
-/// Everybody.
-pub const ANYWHERE: &str = "0.0.0.0/0 ::/0";
 
 /// What observation tells of an instance, of what it was asked for.
 pub const TOLD: [&str; 12] = [
@@ -160,11 +134,7 @@ impl AwsShape {
             }
             attributes
         };
-        let mut firewall: Attributes = PUBLIC
-            .iter()
-            .map(|port| ((*port).to_owned(), ANYWHERE.to_owned()))
-            .collect();
-        firewall.insert("tcp/22".to_owned(), self.ssh_from.shown());
+        let mut firewall = self.ssh_from.firewall();
         if let Some(vpc) = &self.vpc {
             firewall.insert("vpc".to_owned(), vpc.clone());
         }
@@ -241,9 +211,6 @@ pub fn memory_mib(size: &str) -> Option<u32> {
     };
     (usual && (is_small || !matches!(step, "nano" | "micro" | "small"))).then_some(mib)
 }
-
-/// The attribute of a part that hangs on the instance: it says which.
-pub const ATTACHED: &str = "attached_to";
 
 /// How an attribute can change.
 pub fn course(address: &Address, attribute: &str, old: Option<&str>, new: Option<&str>) -> Course {

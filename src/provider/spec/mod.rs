@@ -1,13 +1,17 @@
 //! What a provider is asked for, in our own words: values, and how each of them can change.
 
 pub mod aws;
+pub mod cloud;
+pub mod digitalocean;
 pub mod local;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-pub use aws::{AwsShape, CpuCredits, SshFrom};
+pub use aws::{AwsShape, CpuCredits};
+pub use cloud::{ATTACHED, SshFrom};
+pub use digitalocean::DigitalOceanShape;
 pub use local::{Acceleration, DirectBoot, LocalImage, LocalShape, Sha512Source};
 
 use crate::names::Address;
@@ -20,7 +24,7 @@ pub type Attributes = BTreeMap<String, String>;
 pub struct InstanceSpec {
     /// The provider's own part.
     pub shape: Shape,
-    /// Size of the root disk in GiB.
+    /// Size of the root disk in GiB; 0 where it comes with something else, such as the size.
     pub disk_gib: u32,
     /// Size of the data volume in GiB; no volume without.
     pub volume_gib: Option<u32>,
@@ -42,6 +46,8 @@ pub enum Shape {
     Local(LocalShape),
     /// An EC2 instance.
     Aws(AwsShape),
+    /// A Droplet of DigitalOcean's.
+    DigitalOcean(DigitalOceanShape),
 }
 
 /// Address records of the machine's names.
@@ -63,6 +69,8 @@ pub struct DnsSpec {
 pub enum DnsKind {
     /// Amazon Route 53.
     Route53,
+    /// DigitalOcean's name servers.
+    DigitalOcean,
 }
 
 /// How a changed attribute is brought about.
@@ -86,8 +94,11 @@ impl InstanceSpec {
         let mut attributes = match &self.shape {
             Shape::Local(local) => local.attributes(),
             Shape::Aws(aws) => aws.attributes(self),
+            Shape::DigitalOcean(droplet) => droplet.attributes(self),
         };
-        attributes.insert("disk_gib".into(), self.disk_gib.to_string());
+        if self.disk_gib > 0 {
+            attributes.insert("disk_gib".into(), self.disk_gib.to_string());
+        }
         if let (Shape::Local(_), Some(gib)) = (&self.shape, self.volume_gib) {
             attributes.insert("volume_gib".into(), gib.to_string());
         }
@@ -99,6 +110,7 @@ impl InstanceSpec {
         match &self.shape {
             Shape::Local(local) => Some(local.memory_mib),
             Shape::Aws(aws) => aws::memory_mib(&aws.size),
+            Shape::DigitalOcean(droplet) => digitalocean::memory_mib(&droplet.size),
         }
     }
 
@@ -108,6 +120,7 @@ impl InstanceSpec {
         let mut parts = match &self.shape {
             Shape::Local(_) => BTreeMap::new(),
             Shape::Aws(aws) => aws.parts(self),
+            Shape::DigitalOcean(droplet) => droplet.parts(self),
         };
         for name in self.dns.iter().flat_map(|dns| &dns.names) {
             parts.insert(Address::Dns(name.clone()), Attributes::new());
@@ -120,6 +133,16 @@ impl InstanceSpec {
         match &self.shape {
             Shape::Local(_) => &local::TOLD,
             Shape::Aws(_) => &aws::TOLD,
+            Shape::DigitalOcean(_) => &digitalocean::TOLD,
+        }
+    }
+
+    /// Who may reach port 22, where the provider has a firewall.
+    pub fn ssh_from(&self) -> Option<&SshFrom> {
+        match &self.shape {
+            Shape::Local(_) => None,
+            Shape::Aws(aws) => Some(&aws.ssh_from),
+            Shape::DigitalOcean(droplet) => Some(&droplet.ssh_from),
         }
     }
 
@@ -129,13 +152,14 @@ impl InstanceSpec {
             (_, Address::Dns(_)) => Course::InPlace,
             (Shape::Local(_), _) => local::course(attribute, old, new),
             (Shape::Aws(_), _) => aws::course(address, attribute, old, new),
+            (Shape::DigitalOcean(_), _) => digitalocean::course(address, attribute, old, new),
         }
     }
 }
 
 /// Whether some provider tells an attribute of its machines whenever it is set; see [`InstanceSpec::told`].
 pub fn is_told(attribute: &str) -> bool {
-    local::TOLD.contains(&attribute) || aws::TOLD.contains(&attribute)
+    local::TOLD.contains(&attribute) || aws::TOLD.contains(&attribute) || digitalocean::TOLD.contains(&attribute)
 }
 
 fn number(text: Option<&str>) -> Option<u64> {

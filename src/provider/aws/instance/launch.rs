@@ -1,6 +1,7 @@
 //! `RunInstances`, zone by zone, on the spot market first where that is wanted.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use aws_sdk_ec2::error::SdkError;
 use aws_sdk_ec2::operation::run_instances::RunInstancesError;
@@ -22,6 +23,9 @@ use crate::provider::aws::tags::{self, Tags};
 use crate::provider::aws::wait::{self, Look};
 use crate::provider::aws::{Aws, error};
 use crate::provider::{AwsShape, CpuCredits, InstanceSpec, Owner, ProviderError};
+
+/// A pause before a call is repeated that came too early.
+const SHORT: Duration = Duration::from_secs(2);
 
 /// All that a machine is made from.
 pub struct Launch<'a> {
@@ -142,7 +146,7 @@ async fn one(
                     if Instant::now() < end =>
                 {
                     say(Note::Waiting("key and firewall to be seen everywhere".to_owned()));
-                    tokio::time::sleep(wait::SHORT).await;
+                    tokio::time::sleep(SHORT).await;
                 }
                 _ => return Err(refused(why)),
             },

@@ -38,7 +38,7 @@ const TO_RUN: Duration = Duration::from_secs(600);
 fn shape_of(spec: &InstanceSpec) -> Result<&AwsShape, ProviderError> {
     match &spec.shape {
         Shape::Aws(shape) => Ok(shape),
-        Shape::Local(_) => Err(ProviderError::new(
+        _ => Err(ProviderError::new(
             "failed to read what the machine shall be: it is not meant for AWS",
         )),
     }

@@ -11,7 +11,9 @@ import sys
 import traceback
 from types import FrameType
 
-from . import addresses, proxy, server
+from doubles import addresses
+
+from . import proxy, server
 from .machines import hooks
 from .policy import Permissions
 

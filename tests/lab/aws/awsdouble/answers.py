@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from xml.sax.saxutils import escape
+
+from doubles.front import Answer
 
 from .calls import JSON, Call
 
@@ -24,15 +25,6 @@ STATUS = {
     "UnauthorizedOperation": 403,
 }
 THROTTLED = {"ec2": "RequestLimitExceeded", "ssm": "ThrottlingException", "pricing": "ThrottlingException"}
-
-
-@dataclass
-class Answer:
-    """What goes back to the client."""
-
-    status: int
-    body: bytes
-    headers: dict[str, str] = field(default_factory=dict)
 
 
 def refusal(call: Call, code: str, message: str, status: int | None = None) -> Answer:

@@ -18,11 +18,11 @@ os.environ.update(
 
 import moto.ec2.models.elastic_ip_addresses
 import moto.ec2.models.elastic_network_interfaces
+from doubles import addresses
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from . import (
-    addresses,
     attributes,
     catalogue,
     dns,

@@ -24,7 +24,7 @@ class Addresses:
     def __init__(self) -> None:
         folder = lab_folder()
         folder.mkdir(parents=True, exist_ok=True)
-        self._file = open(folder / "aws-addresses.lock", "ab")  # noqa: SIM115
+        self._file = open(folder / "addresses.lock", "ab")  # noqa: SIM115
         self._lock = threading.Lock()
         self._next = random.randrange(SPACE)
         self._mine: set[int] = set()

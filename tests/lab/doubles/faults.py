@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from .calls import Call
-
-PLAIN = {"throttle", "error-500", "reset", "lose", "hold-before", "hold-after"}
+PLAIN = {"throttle", "error-500", "garble", "reset", "lose", "hold-before", "hold-after"}
 KEYS = {"service", "action", "nth", "times", "do"}
+
+
+class Call(Protocol):
+    """What a rule asks of a call."""
+
+    service: str
+    action: str
+
+    @property
+    def changes(self) -> bool: ...
 
 
 @dataclass
@@ -24,7 +32,7 @@ class Rule:
     seen: int = 0
 
     @classmethod
-    def parse(cls, given: Any) -> Rule:
+    def parse(cls, given: Any, more: frozenset[str] = frozenset()) -> Rule:
         """Reads a rule; raises ValueError for one that would silently do nothing."""
         if not isinstance(given, dict) or (unknown := set(given) - KEYS):
             raise ValueError(f"a rule is an object of {sorted(KEYS)}" + (f", not {sorted(unknown)}" if given else ""))
@@ -35,8 +43,8 @@ class Rule:
                 raise ValueError("refuse needs a code: refuse:CODE:message")
         elif word == "hide":
             float(rest)
-        elif do not in PLAIN:
-            raise ValueError(f"{do!r} is none of {sorted(PLAIN)}, refuse:CODE:message, hide:SECONDS")
+        elif do not in PLAIN | more:
+            raise ValueError(f"{do!r} is none of {sorted(PLAIN | more)}, refuse:CODE:message, hide:SECONDS")
         nth = given.get("nth", "every" if "times" in given else 1)
         every = nth == "every"
         if not every and (not isinstance(nth, int) or nth < 1):
@@ -62,7 +70,9 @@ class Rule:
 class Rules:
     """The rules in force. The first one that takes a call decides; all of them count it."""
 
-    def __init__(self) -> None:
+    def __init__(self, more: frozenset[str] = frozenset()) -> None:
+        """`more` are the plain faults that one double has beside those of all."""
+        self._more = more
         self._lock = threading.Lock()
         self._rules: list[Rule] = []
 
@@ -70,7 +80,7 @@ class Rules:
         """Replaces them; raises ValueError."""
         if not isinstance(given, list):
             raise ValueError("the rules are a list")
-        rules = [Rule.parse(rule) for rule in given]
+        rules = [Rule.parse(rule, self._more) for rule in given]
         with self._lock:
             self._rules = rules
 

@@ -46,7 +46,7 @@ impl Newest {
     }
 
     fn file(&self, image: &str) -> Option<PathBuf> {
-        let is_id = image.starts_with("ami-") && image.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let is_id = !image.is_empty() && image.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         self.0.as_ref().filter(|_| is_id).map(|folder| folder.join(image))
     }
 }

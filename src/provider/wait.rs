@@ -9,8 +9,6 @@ use crate::provider::ProviderError;
 
 /// The first pause; most things are done by then, or nearly.
 const FIRST: Duration = Duration::from_millis(250);
-/// A pause where something else than a look is repeated.
-pub const SHORT: Duration = Duration::from_secs(2);
 /// The longest pause.
 const LONGEST: Duration = Duration::from_secs(5);
 
