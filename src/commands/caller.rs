@@ -28,7 +28,7 @@ const CLOSING: Duration = Duration::from_secs(30);
 /// When the caller's network is not a network, or cannot be found out.
 pub async fn caller(spec: &InstanceSpec, given: Option<&IpNet>) -> Result<Option<Caller>, Failure> {
     let wanted = match &spec.shape {
-        Shape::Local(_) => false,
+        Shape::Local(_) | Shape::Ssh(_) => false,
         Shape::Aws(aws) => aws.ssh_from.operator,
     };
     if !wanted {

@@ -15,13 +15,18 @@ pub fn spec(findings: &mut Findings<'_>, sources: &Sources, public_key: &str) ->
     let volume_gib = data.map(|data| within(findings, "volume_gib", &data.volume_gib, 1, 16 * 1024));
     let ttl_seconds = sources.environment.ttl.as_ref().map(|ttl| seconds(findings, ttl));
     let (shape, disk_gib) = match machine {
-        Machine::Local(machine) => (local(findings, sources, machine).map(Shape::Local), &machine.disk_gib),
+        Machine::Local(machine) => (
+            local(findings, sources, machine).map(Shape::Local),
+            Some(&machine.disk_gib),
+        ),
         Machine::Aws(machine) => (
             super::aws::shape(findings, sources, machine, public_key).map(Shape::Aws),
-            &machine.disk_gib,
+            Some(&machine.disk_gib),
         ),
+        Machine::Ssh(machine) => (super::existing::shape(findings, sources, machine).map(Shape::Ssh), None),
     };
-    let disk_gib = within(findings, "disk_gib", disk_gib, 4, 2048);
+    // None of ours, where the disk was there before.
+    let disk_gib = disk_gib.map_or(Some(0), |gib| within(findings, "disk_gib", gib, 4, 2048));
     Some(InstanceSpec {
         shape: shape?,
         disk_gib: disk_gib?,

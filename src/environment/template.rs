@@ -14,11 +14,13 @@ pub enum Provider {
     Aws,
     /// `[machine.local]`
     Local,
+    /// `[machine.ssh]`
+    Ssh,
 }
 
 /// A name that is no provider's.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
-#[error("`{0}` is not a provider: there are aws and local")]
+#[error("`{0}` is not a provider: there are aws, local and ssh")]
 pub struct UnknownProvider(String);
 
 impl FromStr for Provider {
@@ -27,6 +29,7 @@ impl FromStr for Provider {
         match text {
             "aws" => Ok(Self::Aws),
             "local" => Ok(Self::Local),
+            "ssh" => Ok(Self::Ssh),
             other => Err(UnknownProvider(other.to_owned())),
         }
     }
@@ -37,6 +40,7 @@ impl fmt::Display for Provider {
         f.write_str(match self {
             Self::Aws => "aws",
             Self::Local => "local",
+            Self::Ssh => "ssh",
         })
     }
 }
@@ -46,6 +50,7 @@ pub fn template(name: &EnvironmentName, provider: Provider) -> String {
     let machine = match provider {
         Provider::Aws => include_str!("template/aws.toml"),
         Provider::Local => include_str!("template/local.toml"),
+        Provider::Ssh => include_str!("template/ssh.toml"),
     };
     include_str!("template/environment.toml")
         .replace("@machine@\n", machine)
@@ -59,7 +64,7 @@ mod tests {
     use crate::environment::diagnostic::Source;
     use crate::environment::schema::schema;
 
-    const PROVIDERS: [Provider; 2] = [Provider::Aws, Provider::Local];
+    const PROVIDERS: [Provider; 3] = [Provider::Aws, Provider::Local, Provider::Ssh];
 
     fn demo(provider: Provider) -> String {
         template(&"demo".parse().unwrap(), provider)
@@ -105,7 +110,11 @@ mod tests {
     #[test]
     fn every_key_of_the_file_is_in_it() {
         let schema = schema();
-        for (provider, definition) in [(Provider::Aws, "Aws"), (Provider::Local, "Local")] {
+        for (provider, definition) in [
+            (Provider::Aws, "Aws"),
+            (Provider::Local, "Local"),
+            (Provider::Ssh, "Ssh"),
+        ] {
             let table: toml::Table = toml::from_str(&uncommented(provider)).unwrap();
             let keys = |value: &serde_json::Value| -> Vec<String> {
                 value["properties"].as_object().unwrap().keys().cloned().collect()

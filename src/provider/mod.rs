@@ -15,6 +15,7 @@ pub mod local;
 #[cfg(feature = "aws")]
 pub mod route53;
 pub mod spec;
+pub mod ssh;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
@@ -25,14 +26,18 @@ use thiserror::Error;
 
 pub use spec::{
     Acceleration, Attributes, AwsShape, Course, CpuCredits, DirectBoot, DnsKind, DnsSpec, InstanceSpec, LocalImage,
-    LocalShape, Sha512Source, Shape, SshFrom,
+    LocalShape, Sha512Source, Shape, SshFrom, SshShape, Walls,
 };
 
 use crate::names::{Address, Endpoint, EnvironmentName, Lineage};
 use crate::note::Say;
+use crate::remote::Session;
 
 /// How a line of [`Provider::leftovers`] begins when it names something that was kept on purpose.
 pub const KEPT: &str = "kept: ";
+
+/// How a line of [`Provider::leftovers`] begins when it names something that no destroy takes away, whatever was asked for.
+pub const STAYS: &str = "stays: ";
 
 /// Who the machine belongs to: every resource's name and tag derive from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,6 +172,8 @@ pub enum Machines {
     /// Amazon EC2.
     #[cfg(feature = "aws")]
     Aws(aws::Aws),
+    /// A host that was there before.
+    Ssh(ssh::Ssh),
 }
 
 /// What serves names.
@@ -202,6 +209,7 @@ impl Provider {
             Machines::Local(_) => BTreeMap::from([("provider".to_owned(), "local".to_owned())]),
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.facts(),
+            Machines::Ssh(ssh) => ssh.facts(),
         }
     }
 
@@ -218,6 +226,7 @@ impl Provider {
                 }),
                 #[cfg(feature = "aws")]
                 Machines::Aws(aws) => aws.observe(owner).await,
+                Machines::Ssh(ssh) => ssh.observe(owner).await,
             }
         };
         let records = async {
@@ -233,6 +242,14 @@ impl Provider {
         sight.parts.extend(records);
         sight.obstacles.extend(obstacles);
         Ok(sight)
+    }
+
+    /// The connection that [`Provider::observe`] opened to look at a host that was there before; handed on once.
+    pub fn session(&self) -> Option<Session> {
+        match &self.machine {
+            Machines::Ssh(ssh) => ssh.session(),
+            _ => None,
+        }
     }
 
     /// Makes the machine and starts it, or adopts the one that an interrupted run made for the same owner. `generation` counts
@@ -251,6 +268,7 @@ impl Provider {
             Machines::Local(local) => local.create(owner, spec, say).await,
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.create(owner, spec, generation, say).await,
+            Machines::Ssh(ssh) => ssh.find_it(owner).await,
         }
     }
 
@@ -261,7 +279,7 @@ impl Provider {
     /// What would keep it from being made.
     pub async fn check(&self, owner: &Owner, spec: &InstanceSpec, say: Say<'_>) -> Result<(), ProviderError> {
         match &self.machine {
-            Machines::Local(_) => Ok(()),
+            Machines::Local(_) | Machines::Ssh(_) => Ok(()),
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.check(owner, spec, say).await,
         }
@@ -276,6 +294,7 @@ impl Provider {
             Machines::Local(local) => local.start(owner, say).await,
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.start(owner, say).await,
+            Machines::Ssh(ssh) => ssh.find_it(owner).await,
         }
     }
 
@@ -289,6 +308,7 @@ impl Provider {
             Machines::Local(local) => local.resize(owner, spec, say).await,
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.resize(owner, spec, say).await,
+            Machines::Ssh(ssh) => ssh.find_it(owner).await,
         }
     }
 
@@ -301,6 +321,7 @@ impl Provider {
             Machines::Local(local) => local.destroy(owner, keep_volume, say).await,
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.destroy(owner, say).await,
+            Machines::Ssh(ssh) => ssh.destroy(owner, keep_volume, say).await,
         }
     }
 
@@ -314,6 +335,8 @@ impl Provider {
             Machines::Local(local) => local.end(owner, say).await,
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.end(owner, spec).await,
+            // It has no end, and is marked nowhere.
+            Machines::Ssh(_) => Ok(()),
         }
     }
 
@@ -363,6 +386,7 @@ impl Provider {
             Machines::Local(local) => local.leftovers(owner).await?,
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.leftovers(owner).await?,
+            Machines::Ssh(ssh) => ssh.leftovers(owner).await?,
         };
         match &self.names {
             None => {}
@@ -384,7 +408,7 @@ impl Provider {
     /// When it cannot be opened.
     pub async fn admit(&self, owner: &Owner, caller: &Caller) -> Result<(), ProviderError> {
         match &self.machine {
-            Machines::Local(_) => Ok(()),
+            Machines::Local(_) | Machines::Ssh(_) => Ok(()),
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.admit(owner, caller).await,
         }
@@ -396,7 +420,7 @@ impl Provider {
     /// When it cannot be closed.
     pub async fn dismiss(&self, owner: &Owner, caller: &Caller) -> Result<(), ProviderError> {
         match &self.machine {
-            Machines::Local(_) => Ok(()),
+            Machines::Local(_) | Machines::Ssh(_) => Ok(()),
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.dismiss(owner, caller).await,
         }
@@ -405,7 +429,7 @@ impl Provider {
     /// What the machine that `spec` asks for costs. None where there are no prices or none can be had.
     pub async fn costs(&self, spec: &InstanceSpec) -> Option<Costs> {
         match &self.machine {
-            Machines::Local(_) => None,
+            Machines::Local(_) | Machines::Ssh(_) => None,
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.costs(spec).await,
         }
@@ -422,6 +446,7 @@ impl Provider {
                 Machines::Local(local) => local.find().await,
                 #[cfg(feature = "aws")]
                 Machines::Aws(aws) => aws.find().await,
+                Machines::Ssh(ssh) => ssh.find().await,
             }
         };
         let names = async {
@@ -449,6 +474,9 @@ impl Provider {
             Machines::Aws(aws) => aws.adopt(owner, address, id).await,
             Machines::Local(_) => Err(ProviderError::new(format!(
                 "failed to take over {address} {id}: the local provider makes its machines itself"
+            ))),
+            Machines::Ssh(_) => Err(ProviderError::new(format!(
+                "failed to take over {address} {id}: a host that was there before is taken over by `provision apply`"
             ))),
         }
     }

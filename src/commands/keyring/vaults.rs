@@ -49,7 +49,7 @@ pub(super) fn silent(asked: &Asked) -> Result<Secret, Unavailable> {
 fn place(environment: &Environment, vaulted: &Vaulted) -> (Option<String>, Option<String>) {
     let aws = match environment.machine.get() {
         Machine::Aws(aws) => Some(aws),
-        Machine::Local(_) => None,
+        Machine::Local(_) | Machine::Ssh(_) => None,
     };
     let region = aws
         .and_then(|aws| aws.region.as_ref())

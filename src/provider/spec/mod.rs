@@ -2,6 +2,7 @@
 
 pub mod aws;
 pub mod local;
+pub mod ssh;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use aws::{AwsShape, CpuCredits, SshFrom};
 pub use local::{Acceleration, DirectBoot, LocalImage, LocalShape, Sha512Source};
+pub use ssh::{SshShape, Walls};
 
 use crate::names::Address;
 
@@ -42,6 +44,8 @@ pub enum Shape {
     Local(LocalShape),
     /// An EC2 instance.
     Aws(AwsShape),
+    /// A host that was there before.
+    Ssh(SshShape),
 }
 
 /// Address records of the machine's names.
@@ -86,6 +90,8 @@ impl InstanceSpec {
         let mut attributes = match &self.shape {
             Shape::Local(local) => local.attributes(),
             Shape::Aws(aws) => aws.attributes(self),
+            // Its disk is not ours to size.
+            Shape::Ssh(ssh) => return ssh.attributes(),
         };
         attributes.insert("disk_gib".into(), self.disk_gib.to_string());
         if let (Shape::Local(_), Some(gib)) = (&self.shape, self.volume_gib) {
@@ -98,7 +104,7 @@ impl InstanceSpec {
     /// machine is found, known by the planner.
     pub fn parts(&self) -> BTreeMap<Address, Attributes> {
         let mut parts = match &self.shape {
-            Shape::Local(_) => BTreeMap::new(),
+            Shape::Local(_) | Shape::Ssh(_) => BTreeMap::new(),
             Shape::Aws(aws) => aws.parts(self),
         };
         for name in self.dns.iter().flat_map(|dns| &dns.names) {
@@ -112,6 +118,7 @@ impl InstanceSpec {
         match &self.shape {
             Shape::Local(_) => &local::TOLD,
             Shape::Aws(_) => &aws::TOLD,
+            Shape::Ssh(_) => &[],
         }
     }
 
@@ -121,6 +128,15 @@ impl InstanceSpec {
             (_, Address::Dns(_)) => Course::InPlace,
             (Shape::Local(_), _) => local::course(attribute, old, new),
             (Shape::Aws(_), _) => aws::course(address, attribute, old, new),
+            (Shape::Ssh(_), _) => ssh::course(),
+        }
+    }
+
+    /// The host that was there before and stays after us, if it is one: its key and users are not ours, and a destroy acts on it.
+    pub fn existing(&self) -> Option<&SshShape> {
+        match &self.shape {
+            Shape::Ssh(ssh) => Some(ssh),
+            Shape::Local(_) | Shape::Aws(_) => None,
         }
     }
 }
