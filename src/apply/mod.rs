@@ -288,7 +288,8 @@ fn title(step: &Step) -> String {
         }
         (Action::SetEnd { .. }, Change::Delete { .. }) => "no end",
         (Action::SetEnd { .. }, _) => "set its end",
-        (Action::Converge { .. }, Change::Create { .. }) => "first boot",
+        // What a host that was there before is told has more to it than the script, and it has had its first boot.
+        (Action::Converge { .. }, Change::Create { shown }) if shown.len() == 1 => "first boot",
         (Action::Converge { .. }, _) => "converge",
         (Action::Deploy(_), Change::Create { .. }) => "deploy",
         (Action::GoesWithMachine | Action::Forget, _) => "goes with the machine",

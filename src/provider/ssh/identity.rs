@@ -1,6 +1,7 @@
 //! By what a host is recognised: a fingerprint that somebody compared, or a known_hosts file that knows it. Nothing is believed
 //! because the host says so.
 
+use std::collections::BTreeSet;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::way::{Place, Way};
 use crate::provider::ProviderError;
 
 /// How long the host's keys may take to be fetched.
-const SCAN: Duration = Duration::from_secs(30);
+const SCAN: Duration = Duration::from_secs(60);
 
 /// The host's keys, one a line, as `known_hosts` has them behind the name.
 ///
@@ -44,10 +45,20 @@ pub async fn keys(way: &Way, place: &Place) -> Result<String, ProviderError> {
             way.destination()
         )));
     }
-    let offered = scan(place).await?;
+    // Each kind of key is asked for by a connection of its own, and OpenSSH 9.8 and later shut out an address that makes too many
+    // without logging in: the usual kind first.
+    let mut offered = scan(place, "ed25519").await?;
     fit = fits(&offered);
     if fit.is_empty() {
-        let shows: Vec<String> = offered.iter().map(fingerprint).collect();
+        offered.extend(scan(place, "ecdsa,rsa").await?);
+        fit = fits(&offered);
+    }
+    if offered.is_empty() {
+        return Err(silent(place, "it shows no key"));
+    }
+    if fit.is_empty() {
+        let shows: BTreeSet<String> = offered.iter().map(fingerprint).collect();
+        let shows: Vec<String> = shows.into_iter().collect();
         return Err(ProviderError::new(format!(
             "failed to recognise the host {}: its keys are {}, and the file says {wanted}",
             shown(place),
@@ -135,25 +146,29 @@ async fn known(place: &Place) -> Vec<PublicKey> {
     keys
 }
 
-/// What the host says that its keys are: nothing else is asked of it, and nothing is sent.
-async fn scan(place: &Place) -> Result<Vec<PublicKey>, ProviderError> {
-    let failed = || ProviderError::new(format!("failed to fetch the host keys of {}", shown(place)));
+fn silent(place: &Place, why: &str) -> ProviderError {
+    ProviderError::new(format!("failed to fetch the host keys of {}", shown(place)))
+        .because(why.to_owned())
+        .with_remedy("check that the host runs, that its sshd listens there, and that no firewall stands between")
+}
+
+/// What the host says that its keys of these kinds are: nothing else is asked of it, and nothing is sent.
+async fn scan(place: &Place, kinds: &str) -> Result<Vec<PublicKey>, ProviderError> {
     let mut command = Command::new("ssh-keyscan");
     let (address, port) = (place.endpoint.address.to_string(), place.endpoint.ssh.to_string());
-    command.args(["-T", "15", "-p", &port, "--", &address]);
-    let output = quietly(command).await.map_err(|why| failed().because(why))?;
+    command.args(["-T", "25", "-t", kinds, "-p", &port, "--", &address]);
+    let output = quietly(command).await;
+    let output = output.map_err(|why| silent(place, &why.to_string()))?;
     let keys = read(&output.stdout);
-    if !keys.is_empty() {
-        return Ok(keys);
-    }
     // Lines with a `#` say what the server is.
     let said = String::from_utf8_lossy(&output.stderr);
     let said = said
         .lines()
         .rfind(|line| !line.starts_with('#') && !line.trim().is_empty());
-    Err(failed()
-        .because(said.unwrap_or("it does not answer").trim().to_owned())
-        .with_remedy("check that the host runs, that its sshd listens there, and that no firewall stands between"))
+    match said {
+        Some(said) if keys.is_empty() => Err(silent(place, said.trim())),
+        _ => Ok(keys),
+    }
 }
 
 async fn quietly(mut command: Command) -> std::io::Result<Output> {

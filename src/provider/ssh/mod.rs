@@ -47,6 +47,8 @@ pub struct Ssh {
     pinned: Option<String>,
     /// Where it was found then.
     address: Option<IpAddr>,
+    /// The keys by which it was recognised in this run.
+    recognised: Mutex<Option<String>>,
     /// The connection that the last look opened, until somebody takes it.
     session: Mutex<Option<Session>>,
     /// What stays after a destroy by this process.
@@ -60,6 +62,7 @@ impl Ssh {
             way,
             pinned: known.get(HOST_KEYS).cloned(),
             address: known.get("address").and_then(|text| text.parse().ok()),
+            recognised: Mutex::default(),
             session: Mutex::default(),
             stays: Mutex::default(),
         }
@@ -128,8 +131,12 @@ impl Ssh {
     /// # Errors
     /// As [`Ssh::observe`].
     pub async fn find_it(&self, owner: &Owner) -> Result<Instance, ProviderError> {
-        match self.settled(owner) {
-            Some(pinned) => self.instance(pinned).await,
+        if let Some(pinned) = self.settled(owner) {
+            return self.instance(pinned).await;
+        }
+        let recognised = hold(&self.recognised).clone();
+        match recognised {
+            Some(keys) => self.instance(&keys).await,
             None => {
                 let (instance, _) = self.look(owner).await?;
                 self.hang_up().await;
@@ -231,6 +238,7 @@ impl Ssh {
             .with_remedy(format!("give `{}` a shell that runs commands", self.way.user))
         })?;
         *hold(&self.session) = Some(session);
+        *hold(&self.recognised) = Some(keys.clone());
         Ok((self.shown(&place, &keys), seen))
     }
 
