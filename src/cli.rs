@@ -203,7 +203,7 @@ impl Name {
 pub struct Init {
     /// The new environment's name.
     pub name: EnvironmentName,
-    /// Where its machine is made: `local`, `aws` or `digitalocean`.
+    /// Where its machine is: `local`, `aws`, `digitalocean` or `ssh` (a server that is there already).
     #[arg(long, default_value = "local")]
     pub provider: String,
 }
@@ -271,6 +271,9 @@ pub struct Plan {
     /// With --destroy: keep the data volume.
     #[arg(long, requires = "destroy")]
     pub keep_volume: bool,
+    /// With --destroy, on a host that was there before: remove the stacks' volumes too.
+    #[arg(long, requires = "destroy", conflicts_with = "keep_volume")]
+    pub delete_volumes: bool,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub scope: Scope,
@@ -439,6 +442,9 @@ pub struct Destroy {
     /// Keep the data volume; the next apply of the same name does not take it back by itself.
     #[arg(long)]
     pub keep_volume: bool,
+    /// On a host that was there before, where volumes stay otherwise: remove the stacks' volumes with all that is in them.
+    #[arg(long, conflicts_with = "keep_volume")]
+    pub delete_volumes: bool,
     /// One JSON object a line on standard output, in place of progress for people; the last one is the summary.
     #[arg(long)]
     pub json: bool,

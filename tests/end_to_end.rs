@@ -19,6 +19,8 @@ mod canary;
 mod cloud;
 #[path = "e2e/drift.rs"]
 mod drift;
+#[path = "e2e/host.rs"]
+mod host;
 #[path = "e2e/lab.rs"]
 mod lab;
 #[path = "e2e/story.rs"]
@@ -57,6 +59,14 @@ fn two_of_the_systems_serve() {
 fn a_plain_cloud_image_comes_up_by_user_data_alone() {
     if let Some(lab) = Lab::new("plain", "debian-13.qcow2") {
         story::plain(&lab);
+    }
+}
+
+/// The same on a host that was there before and stays, with containers and a firewall of somebody else.
+#[test]
+fn a_host_of_somebody_else_is_left_as_it_was_found() {
+    if let Some(lab) = Lab::new("guest", "debian-13-docker.qcow2") {
+        host::tell(&lab);
     }
 }
 

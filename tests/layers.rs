@@ -13,8 +13,9 @@ const LAYERS: [(&str, &[&str]); 16] = [
     ("environment", &["names", "secret"]),
     ("render", &["names", "secret"]),
     ("state", &["names", "secret"]),
-    ("provider", &["names", "secret", "note"]),
     ("remote", &["names", "secret", "note"]),
+    // `remote`: a host that was there before is its own provider, and is asked over SSH.
+    ("provider", &["names", "secret", "note", "remote"]),
     // `provider`: the types of a machine that is asked for, and the aliases of images.
     ("desired", &["environment", "render", "names", "secret", "provider"]),
     ("observe", &["provider", "remote", "note", "names", "secret"]),

@@ -71,6 +71,11 @@ pub enum ActError {
         /// What the host says.
         reason: String,
     },
+    /// New sshd settings and firewall let no new connection in, as far as we can tell: they go by themselves.
+    #[error(
+        "failed to come in by a new connection after sshd and firewall had changed; what was there before comes back by itself within a minute"
+    )]
+    Unconfirmed(#[source] SessionError),
     /// A service would be public that is not the edge.
     #[error("failed to deploy `{stack}`: {}", listed.join("; "))]
     Published {
@@ -159,6 +164,11 @@ impl ActError {
                     .to_owned(),
             ),
             Self::Unhealthy { now, .. } => Some(now.clone()),
+            Self::Unconfirmed(_) => Some(
+                "nobody is locked out: wait a minute and log in as before. The new rules open what `sshd -T` names as its ports, 80 and \
+                 443; an sshd that is reached in another way is cut off by them"
+                    .to_owned(),
+            ),
             Self::Barred(barred) => Some(barred.remedy()),
             Self::Lease(crate::remote::lease::LeaseError::Session(error)) => error.remedy(),
             Self::Bundle(error) => Some(error.remedy()),

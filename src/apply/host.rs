@@ -10,7 +10,7 @@ use super::{ActError, Outcome, RealWorld};
 use crate::names::Digest;
 use crate::note::{Note, Say};
 use crate::plan::seen_of_base;
-use crate::remote::{RemoteCommand, Script, Session, Stdin};
+use crate::remote::{ConnectPolicy, RemoteCommand, Script, Session, SessionError, Stdin};
 use crate::render::cloud_init::CONVERGE_PATH;
 use crate::secret::FingerprintKey;
 use crate::state::PublicKey;
@@ -27,6 +27,15 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// How long a converge run over SSH may take.
 const CONVERGE: Duration = Duration::from_secs(30 * 60);
+
+/// How long sshd and firewall may take to change.
+const WAYS: Duration = Duration::from_secs(6 * 60);
+
+/// How long we have to come in again once they have changed, in seconds.
+const CONFIRM: &str = "60";
+
+/// How long we try: the word itself takes a moment, too.
+const CONFIRM_BY: Duration = Duration::from_secs(50);
 
 /// The answer of `wait-first-boot.sh`.
 #[derive(Deserialize)]
@@ -94,32 +103,107 @@ impl RealWorld<'_> {
         if unless_done && seen.converged.as_deref() == Some(digest.as_str()) && seen.failed.is_none() {
             return base_facts(session, say).await;
         }
+        self.bring(script, say).await
+    }
+
+    /// Runs the script as the host stands: what cannot shut us out, then sshd and firewall under guard, then the rest.
+    async fn bring(&mut self, script: &str, say: Say<'_>) -> Result<Outcome, ActError> {
+        let session = self.session(say).await?;
         let put = RemoteCommand::new("install", ["-D", "-m", "0755", "/dev/stdin", CONVERGE_PATH])
             .reading(Stdin::Bytes(script.as_bytes().to_vec()))
             .named("write the converge script");
         session.run_ok(&put, say).await?;
-        let run = RemoteCommand::new("sh", [CONVERGE_PATH])
-            .named("converge")
-            .within(CONVERGE);
-        let on_line = |_: crate::remote::Pipe, line: &str| say(Note::Line(line.to_owned()));
-        let mut running = std::pin::pin!(session.run_lines(&run, &on_line, say));
-        let output = loop {
-            match timeout(LOOK_EVERY, &mut running).await {
-                Ok(output) => break output?,
-                Err(_) => {
-                    // What keeps this look from an answer, the run itself will tell.
-                    let seen = look(session, "0", "", say).await.ok();
-                    let doing = seen.and_then(|seen| seen.doing());
-                    say(Note::Waiting(doing.unwrap_or_else(|| "the converge script".to_owned())));
-                }
-            }
-        };
-        if !output.success() {
-            return Err(ActError::Converge {
-                reason: output.stderr_tail(),
-            });
-        }
+        run_script(session, &[CONVERGE_PATH, "before"], say).await?;
+        self.change_the_ways_in(say).await?;
+        let session = self.session(say).await?;
+        run_script(session, &[CONVERGE_PATH], say).await?;
         base_facts(session, say).await
+    }
+
+    /// New sshd settings and firewall stay only when we come in by a new connection afterwards and say so: a timer on the host
+    /// brings back what was there before.
+    async fn change_the_ways_in(&mut self, say: Say<'_>) -> Result<(), ActError> {
+        let words = ["change", CONFIRM, CONVERGE_PATH, "sshd", "firewall"];
+        let change = RemoteCommand::script(Script::GUARD, words).within(WAYS);
+        match self.session(say).await?.run(&change, say).await {
+            Ok(output) if !output.success() => {
+                return Err(ActError::Converge {
+                    reason: output.stderr_tail(),
+                });
+            }
+            Ok(output) if output.stdout.trim_ascii_end().ends_with(b"unchanged") => return Ok(()),
+            Ok(_) => {}
+            // It may be this very change that cut us off.
+            Err(SessionError::Lost { .. }) => self.hang_up().await,
+            Err(other) => return Err(other.into()),
+        }
+        let endpoint = self.bindings.endpoint.clone();
+        let target = endpoint.map(|endpoint| self.reach.target(&endpoint));
+        let Some(target) = target else { return Ok(()) };
+        say(Note::Waiting(
+            "a new connection, to confirm sshd and firewall".to_owned(),
+        ));
+        let policy = ConnectPolicy {
+            deadline: CONFIRM_BY,
+            first_contact: false,
+        };
+        let session = Session::connect(&target, policy, say)
+            .await
+            .map_err(ActError::Unconfirmed)?;
+        let confirm = RemoteCommand::script(Script::GUARD, ["confirm"]);
+        let confirmed = session.run_ok(&confirm, say).await;
+        session.close().await;
+        confirmed.map_err(ActError::Unconfirmed)?;
+        Ok(())
+    }
+
+    /// Believes the keys by which a host was recognised that was there before, and them alone. They are its own and stay.
+    pub(super) async fn pin_host_key(&mut self, keys: &str, say: Say<'_>) -> Result<Outcome, ActError> {
+        let before = self.known_hosts.keys()?;
+        let keys: Result<Vec<PublicKey>, _> = keys.lines().map(str::parse).collect();
+        let keys = keys?;
+        self.known_hosts.set(&keys)?;
+        self.hang_up().await;
+        if let Err(error) = self.session(say).await {
+            self.known_hosts.set(&before)?;
+            return Err(error);
+        }
+        let shown: Vec<String> = keys.iter().map(PublicKey::fingerprint_sha256).collect();
+        Ok(Outcome {
+            facts: BTreeMap::from([("fingerprint".to_owned(), shown.join(", "))]),
+            ..Outcome::default()
+        })
+    }
+}
+
+/// Runs the converge script, and tells where it is while it works.
+async fn run_script(session: &Session, words: &[&str], say: Say<'_>) -> Result<(), ActError> {
+    let run = RemoteCommand::new("sh", words.iter().copied())
+        .named("converge")
+        .within(CONVERGE);
+    // What holds already is looked at more than once.
+    let on_line = |_: crate::remote::Pipe, line: &str| {
+        if !line.ends_with("unchanged") {
+            say(Note::Line(line.to_owned()));
+        }
+    };
+    let mut running = std::pin::pin!(session.run_lines(&run, &on_line, say));
+    let output = loop {
+        match timeout(LOOK_EVERY, &mut running).await {
+            Ok(output) => break output?,
+            Err(_) => {
+                // What keeps this look from an answer, the run itself will tell.
+                let seen = look(session, "0", "", say).await.ok();
+                let doing = seen.and_then(|seen| seen.doing());
+                say(Note::Waiting(doing.unwrap_or_else(|| "the converge script".to_owned())));
+            }
+        }
+    };
+    match output.success() {
+        true => Ok(()),
+        false => Err(ActError::Converge {
+            reason: output.stderr_tail(),
+        }),
     }
 }
 

@@ -281,9 +281,15 @@ fn title(step: &Step) -> String {
     match (&step.action, &step.change) {
         (Action::StartInstance, _) => "start",
         (Action::RotateHostKey, _) => "first contact, new host key",
+        (Action::PinHostKey { .. }, _) => "pin its host key",
+        (Action::CreateInstance { spec, .. }, Change::Create { .. }) if spec.existing().is_some() => "take into use",
+        (Action::DestroyInstance { .. }, _) if step.attributes.get("provider").is_some_and(|name| name == "ssh") => {
+            "leave"
+        }
         (Action::SetEnd { .. }, Change::Delete { .. }) => "no end",
         (Action::SetEnd { .. }, _) => "set its end",
-        (Action::Converge { .. }, Change::Create { .. }) => "first boot",
+        // What a host that was there before is told has more to it than the script, and it has had its first boot.
+        (Action::Converge { .. }, Change::Create { shown }) if shown.len() == 1 => "first boot",
         (Action::Converge { .. }, _) => "converge",
         (Action::Deploy(_), Change::Create { .. }) => "deploy",
         (Action::GoesWithMachine | Action::Forget, _) => "goes with the machine",

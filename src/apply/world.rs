@@ -129,6 +129,7 @@ impl RealWorld<'_> {
             Action::EnsurePart { spec } => self.ensure_part(&step.address, spec, say).await,
             Action::RemovePart => self.remove_part(&step.address, say).await,
             Action::RotateHostKey => self.rotate_host_key(say).await,
+            Action::PinHostKey { keys } => self.pin_host_key(keys, say).await,
             Action::SetEnd { spec } => self.set_end(ledger.state().life, spec, say).await,
             Action::Converge { script, unless_done } => self.converge(script, *unless_done, say).await,
             Action::Deploy(release) => self.deploy(release, ledger, say).await,

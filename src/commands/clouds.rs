@@ -1,12 +1,15 @@
 //! Which provider: what the environment's file names, or what the state knows when the file is gone.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::Failure;
 use super::terminal::tell;
-use crate::environment::model::{DnsProvider, Environment, Machine};
+use crate::desired::absolute;
+use crate::environment::model::{Access, DnsProvider, Environment, Machine, Spanned, Ssh};
 use crate::names::Address;
-use crate::provider::{DnsKind, Machines, Names, Part, Provider, digitalocean, local};
+use crate::provider::ssh::Way;
+use crate::provider::{DnsKind, Machines, Names, Part, Provider, digitalocean, local, ssh};
 use crate::state::{State, Status};
 
 /// Where machines are made.
@@ -21,15 +24,18 @@ enum Place {
     },
     /// In an account of DigitalOcean's.
     DigitalOcean(digitalocean::Access),
+    /// On a host that was there before.
+    Ssh(Box<Way>),
 }
 
 /// Who serves names, and in which zone of theirs alone.
 type NamesAt = Option<(DnsKind, Option<String>)>;
 
 impl Place {
-    fn written(machine: &Machine) -> Self {
-        match machine {
+    fn written(environment: &Environment) -> Self {
+        match environment.machine.get() {
             Machine::Local(_) => Self::Local,
+            Machine::Ssh(ssh) => Self::Ssh(Box::new(way(ssh, &environment.access))),
             Machine::Aws(aws) => Self::Aws {
                 region: aws.region.as_ref().map(|region| region.get().clone()),
                 profile: aws.profile.as_ref().map(|profile| profile.get().clone()),
@@ -45,6 +51,9 @@ impl Place {
         let Some(provider) = known(state, "provider") else {
             return Ok(None);
         };
+        if provider == "ssh" {
+            return Ok(Some(Self::Ssh(Box::new(known_way(state)))));
+        }
         let account = known(state, "profile").or_else(|| known(state, "context"));
         match Self::named(&provider, known(state, "region"), account) {
             Some(place) => Ok(Some(place)),
@@ -76,13 +85,14 @@ impl Place {
             Self::Local => "local",
             Self::Aws { .. } => "aws",
             Self::DigitalOcean(_) => "digitalocean",
+            Self::Ssh(_) => "ssh",
         }
     }
 
     /// Who serves names in the same account.
     fn names(&self) -> Option<DnsKind> {
         match self {
-            Self::Local => None,
+            Self::Local | Self::Ssh(_) => None,
             Self::Aws { .. } => Some(DnsKind::Route53),
             Self::DigitalOcean(_) => Some(DnsKind::DigitalOcean),
         }
@@ -94,7 +104,7 @@ impl Place {
 /// # Errors
 /// When it is another one than that of the state, or it cannot be reached.
 pub async fn provider(environment: &Environment, state: &State) -> Result<Provider, Failure> {
-    let mut place = Place::written(environment.machine.get());
+    let mut place = Place::written(environment);
     let moved = |what: &str, old: &str, new: &str| {
         Failure::input(
             format!("`{}` lives at {what} {old}, and its file says {new}", state.environment),
@@ -139,6 +149,40 @@ pub async fn provider(environment: &Environment, state: &State) -> Result<Provid
     connect(&place, names, settled(state)).await
 }
 
+/// How a host is reached, as it is written.
+pub fn way(ssh: &Ssh, access: &Access) -> Way {
+    let text = |value: &Option<Spanned<String>>| value.as_ref().map(|value| value.get().clone());
+    Way {
+        host: text(&ssh.host),
+        port: ssh.port.as_ref().and_then(|port| u16::try_from(*port.get()).ok()),
+        user: ssh.user.get().clone(),
+        ssh_config: text(&ssh.ssh_config),
+        fingerprint: text(&ssh.fingerprint),
+        proxy_jump: text(&access.proxy_jump),
+        // Absolute, or below the home folder.
+        key: access.ssh_key.as_ref().map(|path| absolute(Path::new("/"), path.get())),
+    }
+}
+
+/// How a host is reached, as the state knows it: with whatever the person's own ssh offers.
+fn known_way(state: &State) -> Way {
+    Way {
+        host: known(state, "host"),
+        port: known(state, "port").and_then(|port| port.parse().ok()),
+        user: known(state, "user").unwrap_or_else(|| "root".to_owned()),
+        ssh_config: known(state, "ssh_config"),
+        fingerprint: None,
+        proxy_jump: known(state, "proxy_jump"),
+        key: None,
+    }
+}
+
+/// The provider of a host that was there before; `settled` is what the state says is there.
+fn on_host(way: &Way, settled: &BTreeMap<Address, Part>) -> Machines {
+    let known = settled.get(&Address::MachineInstance).map(|part| part.facts.clone());
+    Machines::Ssh(ssh::Ssh::new(way.clone(), &known.unwrap_or_default()))
+}
+
 /// What the state knows of the provider: told when something was made; states of the first builds have it as attributes only.
 fn known(state: &State, name: &str) -> Option<String> {
     let machine = || Some(&state.record(&Address::MachineInstance)?.attributes);
@@ -148,10 +192,12 @@ fn known(state: &State, name: &str) -> Option<String> {
 
 /// What the state says is there, as it says.
 fn settled(state: &State) -> BTreeMap<Address, Part> {
+    // Whatever became of it, a host that was there before is still there, with the keys that it had.
+    let stays = known(state, "provider").is_some_and(|provider| provider == "ssh");
     let present = state
         .resources
         .iter()
-        .filter(|(_, record)| record.status == Status::Present);
+        .filter(|(_, record)| stays || record.status == Status::Present);
     let parts = present.filter_map(|(address, record)| {
         let part = Part {
             id: record.id.clone()?,
@@ -222,6 +268,7 @@ async fn connect(place: &Place, names: NamesAt, settled: BTreeMap<Address, Part>
     let machine = match place {
         Place::Local => Machines::Local(local::Local::new(local::Dirs::of_user()?)),
         Place::Aws { region, profile } => aws(region.clone(), profile.clone(), settled).await?,
+        Place::Ssh(way) => on_host(way, &settled),
         Place::DigitalOcean(access) => Machines::DigitalOcean(digitalocean::DigitalOcean::connect(access)?),
     };
     let names = match (names, place) {

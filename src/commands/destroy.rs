@@ -17,10 +17,10 @@ use crate::environment::model::Environment;
 use crate::environment::{FOLDER, decode};
 use crate::names::Address;
 use crate::observe::{Host, Observed};
-use crate::plan::{Action, Plan, plan_destroy};
+use crate::plan::{Action, Plan, is_existing, plan_destroy};
 use crate::planfile::{Basis, Mode, PlanFile};
 use crate::progress::stream::Outcome;
-use crate::provider::{KEPT, Part, Provider, Sight};
+use crate::provider::{KEPT, Part, Provider, STAYS, Sight};
 use crate::state::{Record, State, Status};
 
 /// Destroys, and tells how it ended.
@@ -42,6 +42,7 @@ pub async fn promised(
         environment: promise.environment(),
         yes: true,
         keep_volume,
+        delete_volumes: !keep_volume,
         json: args.json,
         locking: args.locking.clone(),
     };
@@ -55,9 +56,10 @@ pub async fn planned(directory: &Path, args: &cli::Plan) -> Result<PlanFile, Fai
     let file = file(&project)?;
     let environment = file.as_ref().map(decode::decode).transpose()?;
     let protect = environment.as_ref().is_some_and(|environment| environment.protect);
-    let plan = plan_destroy(&state, protect, args.keep_volume);
+    let keep_volume = keeps(&state, args.keep_volume, args.delete_volumes);
+    let plan = plan_destroy(&state, protect, keep_volume);
     let provider = provider_of(environment.as_ref(), &state).await?;
-    document(&provider, &state, file.as_ref(), &plan, args.keep_volume).await
+    document(&provider, &state, file.as_ref(), &plan, keep_volume).await
 }
 
 /// The plan of a destroy as it would be saved now.
@@ -90,6 +92,11 @@ async fn document(
     Ok(PlanFile::new(mode, basis, plan, origin, jiff::Timestamp::now()))
 }
 
+/// Whether data stays: with a machine of ours it goes unless somebody says otherwise, on a host that stays it is the other way round.
+fn keeps(state: &State, keep_volume: bool, delete_volumes: bool) -> bool {
+    keep_volume || is_existing(state) && !delete_volumes
+}
+
 /// Takes everything back; exits non-zero and keeps the state when something is left.
 async fn take_down(
     directory: &Path,
@@ -115,7 +122,8 @@ async fn take_down(
     let file = file(&project)?;
     let environment = file.as_ref().map(decode::decode).transpose()?;
     let protect = environment.as_ref().is_some_and(|environment| environment.protect);
-    let plan = plan_destroy(&state, protect, args.keep_volume);
+    let keep_volume = keeps(&state, args.keep_volume, args.delete_volumes);
+    let plan = plan_destroy(&state, protect, keep_volume);
     shown.plan(&plan);
     if !plan.refusals.is_empty() {
         return Err(Failure::Refused);
@@ -126,7 +134,7 @@ async fn take_down(
 
     let provider = until_stopped(&stop, provider_of(environment.as_ref(), &state)).await?;
     if let Some(promise) = promise {
-        let now = document(&provider, &state, file.as_ref(), &plan, args.keep_volume);
+        let now = document(&provider, &state, file.as_ref(), &plan, keep_volume);
         promise.agrees(&until_stopped(&stop, now).await?)?;
     }
     shown.keep(&project);
@@ -141,8 +149,13 @@ async fn take_down(
     // What is kept of the run goes where the state goes.
     shown.close(Outcome::Done, None);
     let archive = project.store.archive_and_remove(jiff::Timestamp::now())?;
+    let but = if kept.is_empty() {
+        ""
+    } else {
+        " but what is named above"
+    };
     tell(&format!(
-        "{} is gone: nothing of it is left. Its state is kept in {}",
+        "{} is gone: nothing of it is left{but}. Its state is kept in {}",
         project.name, archive
     ));
     Ok(())
@@ -182,7 +195,8 @@ pub async fn take_back(
             Action::KeepPart | Action::DestroyInstance { keep_volume: true }
         )
     });
-    let (kept, left): (Vec<String>, Vec<String>) = left.into_iter().partition(|line| keeps && line.starts_with(KEPT));
+    let on_purpose = |line: &String| keeps && line.starts_with(KEPT) || line.starts_with(STAYS);
+    let (kept, left): (Vec<String>, Vec<String>) = left.into_iter().partition(on_purpose);
     if !left.is_empty() {
         let seen = provider.observe(&owner, &names).await?;
         write_down(state, provider, seen);

@@ -16,10 +16,7 @@ pub fn run(directory: &Path, args: &cli::Init) -> Result<(), Failure> {
         args.provider
             .parse()
             .map_err(|error: crate::environment::template::UnknownProvider| {
-                Failure::input(
-                    error.to_string(),
-                    "use --provider local, --provider aws or --provider digitalocean",
-                )
+                Failure::input(error.to_string(), "use --provider local, aws, digitalocean or ssh")
             })?;
     // Before anything is written: whoever has no identity is told so now and not at the first apply.
     let (identity, made) = Identity::load_or_create()?;

@@ -9,9 +9,12 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::Failure;
+use super::clouds::way;
 use crate::desired::absolute;
 use crate::environment::Sources;
+use crate::environment::model::Machine;
 use crate::names::Endpoint;
+use crate::provider::ssh::{Way, own_config};
 use crate::remote::{ClientKey, Target};
 use crate::render::Bindings;
 use crate::secret::{FingerprintKey, Secret};
@@ -20,6 +23,9 @@ use crate::state::{Bundle, BundleStore, Identity, KnownHosts, SshKey, State, Sto
 
 /// Characters of the key of all fingerprints: 256 bits.
 const FINGERPRINT_KEY: usize = 43;
+
+/// Who logs in to machines that we make.
+const LOGIN: &str = "deploy";
 
 /// Stands for the public half of a key that the next apply makes. As long as one is.
 const TO_BE_MADE: &str = "ssh-ed25519 (made_by_the_next_apply_and_unknown_until_then_______________________)";
@@ -36,6 +42,16 @@ pub struct Planned {
     made: Vec<String>,
 }
 
+/// How somebody logs in.
+#[derive(Clone)]
+struct Login {
+    user: String,
+    key: ClientKey,
+    proxy_jump: Option<String>,
+    /// What the person's own ssh configuration calls the host.
+    host: Option<String>,
+}
+
 /// What opens doors.
 pub struct Keyring {
     /// The bundle with everything that is needed; not yet on disk when something was made just now.
@@ -50,8 +66,7 @@ pub struct Keyring {
     pub host_key_public: String,
     /// What a plan goes by, so that it is the same when it is made twice.
     pub planned: Planned,
-    client_key: ClientKey,
-    proxy_jump: Option<String>,
+    login: Login,
     secrets: BTreeMap<String, Secret>,
 }
 
@@ -89,6 +104,17 @@ impl Keyring {
                 .keys
                 .insert(FINGERPRINTS.to_owned(), random_password(FINGERPRINT_KEY)?);
         }
+        let known_hosts = KnownHosts::new(store.storage(), store.folder(), &state.environment, &state.lineage);
+        known_hosts.fetch()?;
+        if let Machine::Ssh(ssh) = sources.environment.machine.get() {
+            return Ok(Self::of_existing(
+                way(ssh, &sources.environment.access),
+                bundle,
+                bundle_store,
+                known_hosts,
+                knows_fingerprints,
+            ));
+        }
         let access = &sources.environment.access;
         let (client_key, public) = match &access.ssh_key {
             Some(path) => own_key(&absolute(&sources.directory, path.get()))?,
@@ -112,8 +138,6 @@ impl Keyring {
         if !knows_host {
             planned.host_key_public = TO_BE_MADE.to_owned();
         }
-        let known_hosts = KnownHosts::new(store.storage(), store.folder(), &state.environment, &state.lineage);
-        known_hosts.fetch()?;
         Ok(Self {
             bundle,
             store: bundle_store,
@@ -121,10 +145,38 @@ impl Keyring {
             authorized_keys,
             host_key_public: host_key.public_openssh,
             planned,
-            client_key,
-            proxy_jump: access.proxy_jump.as_ref().map(|jump| jump.get().clone()),
+            login: Login {
+                user: LOGIN.to_owned(),
+                key: client_key,
+                proxy_jump: access.proxy_jump.as_ref().map(|jump| jump.get().clone()),
+                host: None,
+            },
             secrets: BTreeMap::new(),
         })
+    }
+
+    /// The keyring of a host that was there before: who gets in and how it is recognised is not ours to make.
+    fn of_existing(way: Way, bundle: Bundle, store: BundleStore, known_hosts: KnownHosts, fingerprints: bool) -> Self {
+        Self {
+            bundle,
+            store,
+            known_hosts,
+            authorized_keys: Vec::new(),
+            host_key_public: String::new(),
+            planned: Planned {
+                authorized_keys: Vec::new(),
+                host_key_public: String::new(),
+                fingerprints,
+                made: Vec::new(),
+            },
+            login: Login {
+                key: way.client_key(),
+                host: Some(way.destination().to_owned()),
+                user: way.user,
+                proxy_jump: way.proxy_jump,
+            },
+            secrets: BTreeMap::new(),
+        }
     }
 
     /// One secret's value, from wherever it comes. Nothing is made.
@@ -168,22 +220,17 @@ impl Keyring {
 
     /// How the host is reached, as a value that borrows nothing.
     pub fn reach(&self) -> impl Fn(&Endpoint) -> Target + Send + Sync + 'static {
-        let (known_hosts, key, jump) = (
-            self.known_hosts.clone(),
-            self.client_key.clone(),
-            self.proxy_jump.clone(),
-        );
+        let (known_hosts, login) = (self.known_hosts.clone(), self.login.clone());
         move |endpoint| Target {
             endpoint: endpoint.clone(),
-            user: "deploy".to_owned(),
+            user: login.user.clone(),
             alias: known_hosts.alias().to_owned(),
             known_hosts: known_hosts.path().to_owned(),
-            key: key.clone(),
-            proxy_jump: jump.clone(),
-            escalate: true,
-            ssh_config: std::env::home_dir()
-                .map(|home| home.join(".ssh/config"))
-                .filter(|path| path.is_file()),
+            key: login.key.clone(),
+            proxy_jump: login.proxy_jump.clone(),
+            escalate: login.user != "root",
+            host: login.host.clone(),
+            ssh_config: own_config(),
         }
     }
 

@@ -68,7 +68,9 @@ pub async fn rebuild(directory: &Path, args: &cli::Rebuild) -> Result<(), Failur
     let first_boot: Option<PublicKey> = keyring.host_key_public.parse().ok();
     let first_boot = first_boot.map(|key| key.fingerprint_sha256());
     let is_own = |key: &PublicKey| first_boot.as_ref() != Some(&key.fingerprint_sha256());
-    let keys_are_lost = !keyring.store.exists()? && sources.environment.access.ssh_key.is_none();
+    // Whoever gets into a host that was there before does so with their own.
+    let ours = desired.instance.spec.existing().is_none() && sources.environment.access.ssh_key.is_none();
+    let keys_are_lost = !keyring.store.exists()? && ours;
     match believed.first() {
         Some(key) if !keys_are_lost && believed.iter().all(is_own) => {
             let facts = BTreeMap::from([("fingerprint".to_owned(), key.fingerprint_sha256())]);

@@ -98,7 +98,7 @@ pub fn dns<'a>(
     let ipv6 = match sources.environment.machine.get() {
         Machine::Aws(aws) => aws.ipv6,
         Machine::DigitalOcean(droplet) => droplet.ipv6,
-        Machine::Local(_) => false,
+        Machine::Local(_) | Machine::Ssh(_) => false,
     };
     Some(DnsSpec {
         provider: match dns.provider {

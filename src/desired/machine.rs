@@ -28,11 +28,10 @@ pub fn spec(findings: &mut Findings<'_>, sources: &Sources, public_key: &str) ->
             super::digitalocean::shape(findings, sources, machine, public_key).map(Shape::DigitalOcean),
             None,
         ),
+        Machine::Ssh(machine) => (super::existing::shape(findings, sources, machine).map(Shape::Ssh), None),
     };
-    let disk_gib = match disk_gib {
-        Some(disk_gib) => within(findings, "disk_gib", disk_gib, 4, 2048),
-        None => Some(0),
-    };
+    // None of ours, where the disk was there before.
+    let disk_gib = disk_gib.map_or(Some(0), |gib| within(findings, "disk_gib", gib, 4, 2048));
     Some(InstanceSpec {
         shape: shape?,
         disk_gib: disk_gib?,

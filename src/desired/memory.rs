@@ -137,6 +137,7 @@ fn overflow(findings: &mut Findings<'_>, sources: &Sources, shares: &mut [Share]
         Machine::Local(_) => ("local", "memory_gib"),
         Machine::Aws(_) => ("aws", "size"),
         Machine::DigitalOcean(_) => ("digitalocean", "size"),
+        Machine::Ssh(_) => ("ssh", "host"),
     };
     let span = match findings.file.span_of(&["machine", table, key]) {
         span if span.is_empty() => sources.environment.machine.span(),

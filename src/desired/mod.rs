@@ -5,6 +5,7 @@ mod cloud;
 mod context;
 mod digitalocean;
 mod edge;
+mod existing;
 mod machine;
 mod memory;
 mod model;
@@ -28,6 +29,7 @@ use crate::environment::Sources;
 use crate::environment::diagnostic::{Problem, Problems, Source};
 use crate::environment::model::{Machine, Text};
 use crate::names::{EnvironmentName, Lineage};
+use crate::provider::{InstanceSpec, Walls};
 use crate::render::{Bindings, Mark, RenderError, Rendered, cloud_init, render};
 
 /// The bytes of an ed25519 private key inside a JSON string, with room to spare.
@@ -88,6 +90,7 @@ pub fn desire(sources: &Sources, given: &Given<'_>) -> Result<Desired, Problems>
         data_volume: environment.data.is_some(),
         network: &network,
         authorized_keys: given.authorized_keys,
+        existing: existing(instance_spec.as_ref(), given.name),
     };
     let script = findings.template(cloud_init::converge(&base));
     let hostname = format!("{}-{}", given.name, given.lineage.short());
@@ -122,6 +125,7 @@ pub fn desire(sources: &Sources, given: &Given<'_>) -> Result<Desired, Problems>
     else {
         return Err(Problem::new("the environment could not be worked out").into());
     };
+    let spec_is_existing = spec.existing().is_some();
     Ok(Desired {
         environment: given.name.clone(),
         protect: environment.protect,
@@ -129,7 +133,11 @@ pub fn desire(sources: &Sources, given: &Given<'_>) -> Result<Desired, Problems>
         network,
         instance: DesiredInstance {
             spec,
-            user_data,
+            // A host that was there before has had its first boot.
+            user_data: match spec_is_existing {
+                true => Rendered::new(""),
+                false => user_data,
+            },
             first_boot: crate::names::Digest::of(first_boot.marked()),
         },
         base: DesiredBase { script },
@@ -277,10 +285,20 @@ fn is_host(rendered: &Rendered) -> bool {
         })
 }
 
+/// What the base state of a host depends on that was there before.
+fn existing<'a>(spec: Option<&'a InstanceSpec>, name: &'a EnvironmentName) -> Option<cloud_init::Existing<'a>> {
+    let ssh = spec?.existing()?;
+    Some(cloud_init::Existing {
+        environment: name.as_str(),
+        login: &ssh.user,
+        whole: ssh.firewall == Walls::Host,
+    })
+}
+
 /// Whether the machine is a virtual machine on this computer.
 fn is_local(machine: &Machine) -> bool {
     match machine {
         Machine::Local(_) => true,
-        Machine::Aws(_) | Machine::DigitalOcean(_) => false,
+        Machine::Aws(_) | Machine::DigitalOcean(_) | Machine::Ssh(_) => false,
     }
 }

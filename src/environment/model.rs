@@ -65,7 +65,8 @@ pub struct Environment {
     pub network: Text,
     /// How long the environment shall live, such as `8h` or `3d`: then the machine takes itself down.
     pub ttl: Option<Spanned<String>>,
-    /// The machine: exactly one of the tables `[machine.aws]`, `[machine.digitalocean]`, `[machine.local]`; the table names the provider.
+    /// The machine: exactly one of the tables `[machine.aws]`, `[machine.digitalocean]`, `[machine.local]`, `[machine.ssh]`; the table
+    /// names the provider.
     pub machine: Spanned<Machine>,
     /// A volume that survives a replacement of the machine; Docker's data lives on it.
     pub data: Option<Data>,
@@ -110,6 +111,39 @@ pub enum Machine {
     DigitalOcean(DigitalOcean),
     /// A QEMU virtual machine on this computer.
     Local(Local),
+    /// A Debian or Ubuntu server that is there already.
+    Ssh(Ssh),
+}
+
+/// `[machine.ssh]`
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ssh {
+    /// The host's name or address; what `ssh_config` says without.
+    pub host: Option<Spanned<String>>,
+    /// The port of its sshd; what `ssh_config` says without, or 22.
+    pub port: Option<Spanned<u32>>,
+    /// Who logs in: `root`, or somebody whom sudo asks for no password.
+    pub user: Spanned<String>,
+    /// A `Host` of your own ssh_config that leads there: its keys, agent and jump hosts are used.
+    pub ssh_config: Option<Spanned<String>>,
+    /// The fingerprint of one of its host keys, `SHA256:…`; without, your known_hosts file must know the host.
+    pub fingerprint: Option<Spanned<String>>,
+    /// What our firewall is for: `stacks` (our own network alone; all else on the host stays as it is) or `host` (closed but for
+    /// sshd, 80 and 443).
+    #[serde(default)]
+    pub firewall: Walls,
+}
+
+/// What our firewall is for on a host that was there before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Walls {
+    /// Our own network alone.
+    #[default]
+    Stacks,
+    /// The whole host.
+    Host,
 }
 
 /// `[machine.aws]`

@@ -16,11 +16,13 @@ pub enum Provider {
     DigitalOcean,
     /// `[machine.local]`
     Local,
+    /// `[machine.ssh]`
+    Ssh,
 }
 
 /// A name that is no provider's.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
-#[error("`{0}` is not a provider: there are aws, digitalocean and local")]
+#[error("`{0}` is not a provider: there are aws, digitalocean, local and ssh")]
 pub struct UnknownProvider(String);
 
 impl FromStr for Provider {
@@ -30,6 +32,7 @@ impl FromStr for Provider {
             "aws" => Ok(Self::Aws),
             "digitalocean" => Ok(Self::DigitalOcean),
             "local" => Ok(Self::Local),
+            "ssh" => Ok(Self::Ssh),
             other => Err(UnknownProvider(other.to_owned())),
         }
     }
@@ -41,6 +44,7 @@ impl fmt::Display for Provider {
             Self::Aws => "aws",
             Self::DigitalOcean => "digitalocean",
             Self::Local => "local",
+            Self::Ssh => "ssh",
         })
     }
 }
@@ -51,6 +55,7 @@ pub fn template(name: &EnvironmentName, provider: Provider) -> String {
         Provider::Aws => include_str!("template/aws.toml"),
         Provider::DigitalOcean => include_str!("template/digitalocean.toml"),
         Provider::Local => include_str!("template/local.toml"),
+        Provider::Ssh => include_str!("template/ssh.toml"),
     };
     include_str!("template/environment.toml")
         .replace("@machine@\n", machine)
@@ -64,7 +69,7 @@ mod tests {
     use crate::environment::diagnostic::Source;
     use crate::environment::schema::schema;
 
-    const PROVIDERS: [Provider; 3] = [Provider::Aws, Provider::DigitalOcean, Provider::Local];
+    const PROVIDERS: [Provider; 4] = [Provider::Aws, Provider::DigitalOcean, Provider::Local, Provider::Ssh];
 
     fn demo(provider: Provider) -> String {
         template(&"demo".parse().unwrap(), provider)
@@ -114,6 +119,7 @@ mod tests {
             (Provider::Aws, "Aws"),
             (Provider::DigitalOcean, "DigitalOcean"),
             (Provider::Local, "Local"),
+            (Provider::Ssh, "Ssh"),
         ] {
             let table: toml::Table = toml::from_str(&uncommented(provider)).unwrap();
             let keys = |value: &serde_json::Value| -> Vec<String> {

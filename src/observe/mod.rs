@@ -123,21 +123,26 @@ pub async fn observe(
         observed.host = Host::Off;
         return Ok((observed, None));
     }
-    let Some(target) = target(instance) else {
+    if observed.obstacles.contains_key(&Address::MachineInstance) {
+        // What stands in the way of a host that was there before is told before more is asked of it.
         return Ok((observed, None));
-    };
-    if let Some(caller) = caller {
-        provider.admit(owner, caller).await?;
     }
-    let session = Session::connect(
-        &target,
-        ConnectPolicy {
-            deadline: REACH,
-            first_contact: false,
-        },
-        say,
-    )
-    .await?;
+    let session = match provider.session() {
+        Some(session) => session,
+        None => {
+            let Some(target) = target(instance) else {
+                return Ok((observed, None));
+            };
+            if let Some(caller) = caller {
+                provider.admit(owner, caller).await?;
+            }
+            let policy = ConnectPolicy {
+                deadline: REACH,
+                first_contact: false,
+            };
+            Session::connect(&target, policy, say).await?
+        }
+    };
     observed.host = Host::Seen(Box::new(probe(&session, key, say).await?));
     Ok((observed, Some(session)))
 }

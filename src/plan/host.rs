@@ -35,7 +35,10 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, host: Host, p
         });
     }
 
-    if present(&Address::HostIdentity).is_none() {
+    if desired.instance.spec.existing().is_some() {
+        super::existing::plan(desired, state, observed, plan);
+        super::existing::identity(present(&Address::HostIdentity), observed, plan);
+    } else if present(&Address::HostIdentity).is_none() {
         plan.steps.push(Step {
             address: Address::HostIdentity,
             change: Change::Create {
@@ -71,10 +74,13 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, host: Host, p
         plan.steps.push(Step {
             address: Address::HostBase,
             change: Change::Create {
-                shown: vec![(
-                    "script".into(),
-                    format!("{} (first boot, Docker, firewall, sshd, updates)", digest.short()),
-                )],
+                shown: match desired.instance.spec.existing() {
+                    Some(existing) => super::existing::base(existing, digest.short(), observed),
+                    None => vec![(
+                        "script".into(),
+                        format!("{} (first boot, Docker, firewall, sshd, updates)", digest.short()),
+                    )],
+                },
             },
             // A run that was cut off may have left a host that somebody else has worked on since: only a first boot that nobody
             // has waited for yet is taken at its word.

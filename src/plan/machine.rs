@@ -293,8 +293,13 @@ fn instance(
         }
     }
 
-    if options.replace.contains(&address) {
-        reasons.push("asked for with --replace".to_owned());
+    match (options.replace.contains(&address), spec.existing()) {
+        (true, Some(_)) => plan.refusals.push(Refusal::of(
+            &address,
+            "a host that was there before is not replaced: destroy the environment and apply it to another host",
+        )),
+        (true, None) => reasons.push("asked for with --replace".to_owned()),
+        (false, _) => {}
     }
     let apart = spec.parts().contains_key(&Address::MachineVolume);
     if apart && !keeps_volume && without_volume(state, record, instance) {

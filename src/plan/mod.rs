@@ -4,6 +4,7 @@
 mod destroy;
 mod display;
 pub mod drift;
+mod existing;
 mod host;
 mod life;
 mod machine;
@@ -16,7 +17,7 @@ mod stacks;
 #[cfg(test)]
 mod tests;
 
-pub use destroy::plan_destroy;
+pub use destroy::{is_existing, plan_destroy};
 pub use display::{DiffLine, diff_lines, render_drift, render_outline, render_plan};
 pub use drift::{Drift, accept, remember, settle};
 pub use life::{end_attributes, end_is_set, plan_end};

@@ -201,6 +201,11 @@ pub enum Action {
     KeepPart,
     /// Reach the host under the key of its first boot and replace that key.
     RotateHostKey,
+    /// Believe the keys of a host that was there before.
+    PinHostKey {
+        /// The keys, one a line.
+        keys: String,
+    },
     /// Mark everything with its end and set the timer on the host, or take both away.
     SetEnd {
         /// The machine that it belongs to, without its user-data.

@@ -4,7 +4,8 @@ mod look;
 
 use std::collections::BTreeMap;
 
-use look::{Look, exposed, impostors};
+pub(super) use look::impostors;
+use look::{Look, exposed};
 
 use super::machine::Host;
 use super::secrets;
@@ -13,6 +14,7 @@ use super::{Action, Change, Difference, Options, Origin, Plan, Release, Step};
 use crate::desired::{Body, Desired, DesiredService, DesiredStack, normal_image};
 use crate::names::{Address, Digest, StackName};
 use crate::observe::Observed;
+use crate::provider::Walls;
 use crate::remote::probe::Probe;
 use crate::render::Bindings;
 use crate::state::{Record, State, Status};
@@ -75,7 +77,8 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, options: &Opt
         let known = Known { state, probe, host };
         one(desired, &Address::Edge, &edge.stack, known, options, plan);
     }
-    if let Some(probe) = probe {
+    let walls = desired.instance.spec.existing().map(|existing| existing.firewall);
+    if let Some(probe) = probe.filter(|_| walls != Some(Walls::Stacks)) {
         exposed(desired, state, probe, &mut plan.notes);
     }
 }

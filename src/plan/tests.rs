@@ -2,6 +2,7 @@
 //! memory, after which there must be nothing left to do.
 
 mod drift;
+mod existing;
 mod host;
 mod interrupted;
 mod life;

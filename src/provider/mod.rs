@@ -19,6 +19,7 @@ mod newest;
 pub mod route53;
 mod runs;
 pub mod spec;
+pub mod ssh;
 mod wait;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,14 +31,18 @@ use thiserror::Error;
 
 pub use spec::{
     Acceleration, Attributes, AwsShape, Course, CpuCredits, DigitalOceanShape, DirectBoot, DnsKind, DnsSpec,
-    InstanceSpec, LocalImage, LocalShape, Sha512Source, Shape, SshFrom,
+    InstanceSpec, LocalImage, LocalShape, Sha512Source, Shape, SshFrom, SshShape, Walls,
 };
 
 use crate::names::{Address, Endpoint, EnvironmentName, Lineage};
 use crate::note::Say;
+use crate::remote::Session;
 
 /// How a line of [`Provider::leftovers`] begins when it names something that was kept on purpose.
 pub const KEPT: &str = "kept: ";
+
+/// How a line of [`Provider::leftovers`] begins when it names something that no destroy takes away, whatever was asked for.
+pub const STAYS: &str = "stays: ";
 
 /// Who the machine belongs to: every resource's name and tag derive from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,6 +179,8 @@ pub enum Machines {
     Aws(aws::Aws),
     /// DigitalOcean.
     DigitalOcean(digitalocean::DigitalOcean),
+    /// A host that was there before.
+    Ssh(ssh::Ssh),
 }
 
 /// What serves names.
@@ -201,6 +208,7 @@ impl Provider {
                 Machines::Aws(aws) => Machines::Aws(aws.lean()),
                 Machines::DigitalOcean(cloud) => Machines::DigitalOcean(cloud.lean()),
                 Machines::Local(local) => Machines::Local(local),
+                Machines::Ssh(ssh) => Machines::Ssh(ssh),
             },
             ..self
         }
@@ -213,6 +221,7 @@ impl Provider {
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.facts(),
             Machines::DigitalOcean(cloud) => cloud.facts(),
+            Machines::Ssh(ssh) => ssh.facts(),
         }
     }
 
@@ -230,6 +239,7 @@ impl Provider {
                 #[cfg(feature = "aws")]
                 Machines::Aws(aws) => aws.observe(owner).await,
                 Machines::DigitalOcean(cloud) => cloud.observe(owner).await,
+                Machines::Ssh(ssh) => ssh.observe(owner).await,
             }
         };
         let records = async {
@@ -244,6 +254,14 @@ impl Provider {
         sight.parts.extend(records);
         sight.obstacles.extend(obstacles);
         Ok(sight)
+    }
+
+    /// The connection that [`Provider::observe`] opened to look at a host that was there before; handed on once.
+    pub fn session(&self) -> Option<Session> {
+        match &self.machine {
+            Machines::Ssh(ssh) => ssh.session(),
+            _ => None,
+        }
     }
 
     /// Makes the machine and starts it, or adopts the one that an interrupted run made for the same owner. `generation` counts
@@ -263,6 +281,7 @@ impl Provider {
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.create(owner, spec, generation, say).await,
             Machines::DigitalOcean(cloud) => cloud.create(owner, spec, generation, say).await,
+            Machines::Ssh(ssh) => ssh.find_it(owner).await,
         }
     }
 
@@ -273,7 +292,7 @@ impl Provider {
     /// What would keep it from being made.
     pub async fn check(&self, owner: &Owner, spec: &InstanceSpec, say: Say<'_>) -> Result<(), ProviderError> {
         match &self.machine {
-            Machines::Local(_) => Ok(()),
+            Machines::Local(_) | Machines::Ssh(_) => Ok(()),
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.check(owner, spec, say).await,
             Machines::DigitalOcean(cloud) => cloud.check(spec).await,
@@ -290,6 +309,7 @@ impl Provider {
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.start(owner, say).await,
             Machines::DigitalOcean(cloud) => cloud.start(owner, say).await,
+            Machines::Ssh(ssh) => ssh.find_it(owner).await,
         }
     }
 
@@ -304,6 +324,7 @@ impl Provider {
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.resize(owner, spec, say).await,
             Machines::DigitalOcean(cloud) => cloud.resize(owner, spec, say).await,
+            Machines::Ssh(ssh) => ssh.find_it(owner).await,
         }
     }
 
@@ -317,6 +338,7 @@ impl Provider {
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.destroy(owner, say).await,
             Machines::DigitalOcean(cloud) => cloud.destroy(owner, say).await,
+            Machines::Ssh(ssh) => ssh.destroy(owner, keep_volume, say).await,
         }
     }
 
@@ -331,6 +353,8 @@ impl Provider {
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.end(owner, spec).await,
             Machines::DigitalOcean(cloud) => cloud.end(owner, spec).await,
+            // It has no end, and is marked nowhere.
+            Machines::Ssh(_) => Ok(()),
         }
     }
 
@@ -385,6 +409,7 @@ impl Provider {
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.leftovers(owner).await?,
             Machines::DigitalOcean(cloud) => cloud.leftovers(owner).await?,
+            Machines::Ssh(ssh) => ssh.leftovers(owner).await?,
         };
         let records = match &self.names {
             None => BTreeMap::new(),
@@ -403,7 +428,7 @@ impl Provider {
     /// When it cannot be opened.
     pub async fn admit(&self, owner: &Owner, caller: &Caller) -> Result<(), ProviderError> {
         match &self.machine {
-            Machines::Local(_) => Ok(()),
+            Machines::Local(_) | Machines::Ssh(_) => Ok(()),
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.admit(owner, caller).await,
             Machines::DigitalOcean(cloud) => cloud.admit(owner, caller).await,
@@ -416,7 +441,7 @@ impl Provider {
     /// When it cannot be closed.
     pub async fn dismiss(&self, owner: &Owner, caller: &Caller) -> Result<(), ProviderError> {
         match &self.machine {
-            Machines::Local(_) => Ok(()),
+            Machines::Local(_) | Machines::Ssh(_) => Ok(()),
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.dismiss(owner, caller).await,
             Machines::DigitalOcean(cloud) => cloud.dismiss(owner, caller).await,
@@ -426,7 +451,7 @@ impl Provider {
     /// What the machine that `spec` asks for costs. None where there are no prices or none can be had.
     pub async fn costs(&self, spec: &InstanceSpec) -> Option<Costs> {
         match &self.machine {
-            Machines::Local(_) => None,
+            Machines::Local(_) | Machines::Ssh(_) => None,
             #[cfg(feature = "aws")]
             Machines::Aws(aws) => aws.costs(spec).await,
             Machines::DigitalOcean(cloud) => cloud.costs(spec).await,
@@ -445,6 +470,7 @@ impl Provider {
                 #[cfg(feature = "aws")]
                 Machines::Aws(aws) => aws.find().await,
                 Machines::DigitalOcean(cloud) => cloud.find().await,
+                Machines::Ssh(ssh) => ssh.find().await,
             }
         };
         let names = async {
@@ -472,6 +498,9 @@ impl Provider {
             Machines::DigitalOcean(cloud) => cloud.adopt(owner, address, id).await,
             Machines::Local(_) => Err(ProviderError::new(format!(
                 "failed to take over {address} {id}: the local provider makes its machines itself"
+            ))),
+            Machines::Ssh(_) => Err(ProviderError::new(format!(
+                "failed to take over {address} {id}: a host that was there before is taken over by `provision apply`"
             ))),
         }
     }

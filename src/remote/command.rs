@@ -25,6 +25,8 @@ pub struct RemoteCommand {
     pub stdin: Stdin,
     /// How long it may take; it is ended on the host, too, when that is over.
     pub timeout: Duration,
+    /// Whether it runs as the user that logged in, where others run as root.
+    pub as_user: bool,
 }
 
 impl RemoteCommand {
@@ -37,6 +39,7 @@ impl RemoteCommand {
             args: args.into_iter().map(Into::into).collect(),
             stdin: Stdin::None,
             timeout: DEFAULT_TIMEOUT,
+            as_user: false,
         }
     }
 
@@ -58,6 +61,7 @@ impl RemoteCommand {
                 .collect(),
             stdin,
             timeout: DEFAULT_TIMEOUT,
+            as_user: false,
         }
     }
 
@@ -76,6 +80,7 @@ impl RemoteCommand {
                 .collect(),
             stdin: Stdin::Bytes(text.as_bytes().to_vec()),
             timeout: DEFAULT_TIMEOUT,
+            as_user: false,
         }
     }
 
@@ -112,12 +117,19 @@ impl RemoteCommand {
         self
     }
 
+    /// The same as the user that logged in.
+    #[must_use]
+    pub fn as_user(mut self) -> Self {
+        self.as_user = true;
+        self
+    }
+
     /// The words that the host executes: as root when the user has to ask for it, and under the host's own `timeout`,
     /// because a connection that goes away does not end what it started: a forgotten `apt-get` would hold its lock
     /// against the next run.
     pub fn words(&self, escalate: bool) -> Vec<Cow<'_, str>> {
         let mut words: Vec<Cow<'_, str>> = Vec::with_capacity(self.args.len() + 7);
-        if escalate {
+        if escalate && !self.as_user {
             // -n: fail instead of asking for a password that nobody can type.
             words.extend(["sudo", "-n", "--"].map(Cow::Borrowed));
         }
@@ -169,6 +181,7 @@ mod tests {
                 args: ["-s", "--", "-x", "a b"].map(str::to_owned).to_vec(),
                 stdin: Stdin::Bytes(b"#!/bin/sh\necho '{}'\n".to_vec()),
                 timeout: DEFAULT_TIMEOUT,
+                as_user: false,
             }
         );
     }

@@ -24,7 +24,9 @@ impl Interactive {
         let files = Files::write(target, false)?;
         let mut command = std::process::Command::new("ssh");
         command.env_remove(IDENTITY_VARIABLE).arg("-F").arg(files.config());
-        command.arg(if terminal { "-t" } else { "-T" }).arg(&target.alias);
+        command
+            .arg(if terminal { "-t" } else { "-T" })
+            .arg(target.destination());
         if !words.is_empty() {
             command.arg("--").args(words);
         }

@@ -147,7 +147,7 @@ impl Master {
             .arg(files.config())
             .args(["-M", "-T", "-o", "ControlPersist=no", "-S"])
             .arg(&socket)
-            .args(["--", &target.alias, "cat"])
+            .args(["--", target.destination(), "cat"])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -314,7 +314,7 @@ pub(super) async fn goes_through_another(target: &Target) -> Result<bool, Sessio
         .env_remove(IDENTITY_VARIABLE)
         .arg("-F")
         .arg(files.config())
-        .args(["-G", "--", &target.alias])
+        .args(["-G", "--", target.destination()])
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output()
@@ -342,6 +342,7 @@ mod tests {
             key: ClientKey::Generated(Secret::new("")),
             proxy_jump: proxy_jump.map(str::to_owned),
             escalate: true,
+            host: None,
             ssh_config: None,
         }
     }

@@ -34,6 +34,9 @@ impl Script {
     pub const CADDY_RELOAD: Self = Self::new("caddy-reload", include_str!("scripts/caddy-reload.sh"));
     /// Replaces the host key of the first boot: `prepare|activate|drop`.
     pub const ROTATE_HOST_KEY: Self = Self::new("rotate-host-key", include_str!("scripts/rotate-host-key.sh"));
+    /// Changes sshd and firewall so that what was there before comes back unless somebody confirms: `change SECONDS CONVERGE PART…` or
+    /// `confirm`.
+    pub const GUARD: Self = Self::new("guard", include_str!("scripts/guard.sh"));
     /// Who may change the host now, and whose it is: `VERB ARGUMENT…`; read by [`super::lease::Answer`].
     pub const LEASE: Self = Self::new("lease", include_str!("scripts/lease.sh"));
 

@@ -29,6 +29,8 @@ pub struct Target {
     pub proxy_jump: Option<String>,
     /// Whether commands need `sudo` to run as root.
     pub escalate: bool,
+    /// The `Host` of the person's ssh configuration whose settings count, where it is not `alias`.
+    pub host: Option<String>,
     /// The person's own ssh configuration, read after ours: aliases, jump hosts and agent work as they are used to, but
     /// nothing in it weakens the check of the host key.
     pub ssh_config: Option<PathBuf>,
@@ -72,6 +74,11 @@ fn with_fingerprint(shown: &Path, public: &Path) -> String {
 }
 
 impl Target {
+    /// What `ssh` is asked to reach.
+    pub fn destination(&self) -> &str {
+        self.host.as_deref().unwrap_or(&self.alias)
+    }
+
     /// `address:port`, as people are told.
     pub fn place(&self) -> String {
         std::net::SocketAddr::new(self.endpoint.address, self.endpoint.ssh).to_string()
@@ -159,7 +166,7 @@ impl Target {
         line("ControlPath", "none");
         line("LogLevel", "INFO");
 
-        let mut config = format!("Host {}\n", word("host key alias", &self.alias)?);
+        let mut config = format!("Host {}\n", word("host", self.destination())?);
         // Older versions of ssh lack this option, and have nothing that it would switch off.
         config.push_str("  IgnoreUnknown KnownHostsCommand\n");
         config.push_str(&text);
@@ -215,6 +222,7 @@ mod tests {
             key: ClientKey::Generated(Secret::new("PRIVATE")),
             proxy_jump: None,
             escalate: true,
+            host: None,
             ssh_config: Some("/home/a b/.ssh/config".into()),
         }
     }

@@ -32,17 +32,47 @@ pub struct Base<'a> {
     pub network: &'a str,
     /// Public keys that may log in.
     pub authorized_keys: &'a [String],
+    /// What is known of a host that was there before; none of a machine that we make.
+    pub existing: Option<Existing<'a>>,
 }
+
+/// A host that was there before: what is not ours on it stays as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Existing<'a> {
+    /// Whose stacks are on it.
+    pub environment: &'a str,
+    /// Who logs in.
+    pub login: &'a str,
+    /// Whether the firewall is for the whole host, and not for our own network alone.
+    pub whole: bool,
+}
+
+/// The user that a machine of ours lets in.
+const LOGIN: &str = "deploy";
 
 /// The script that brings a host to its base state; run by cloud-init at first boot and over SSH when it changes.
 ///
 /// # Errors
 /// When the template in this repository is broken.
 pub fn converge(base: &Base<'_>) -> Result<String, RenderError> {
+    let login = base.existing.map_or(LOGIN, |existing| existing.login);
+    // sshd shows `prohibit-password` under its older name.
+    let (root_login, root_shown) = match login {
+        "root" => ("prohibit-password", "without-password"),
+        _ => ("no", "no"),
+    };
     let context = json!({
         "data_volume": base.data_volume,
         "network": base.network,
         "authorized_keys": base.authorized_keys,
+        "environment": base.existing.map(|existing| existing.environment),
+        "login": login,
+        "root_login": root_login,
+        "root_shown": root_shown,
+        "existing": base.existing.is_some(),
+        "scoped": base.existing.is_some_and(|existing| !existing.whole),
+        "whole": base.existing.is_none_or(|existing| existing.whole),
+        "ours": base.existing.is_none(),
     });
     render(CONVERGE, &context).map(|text| text.marked().to_owned())
 }
@@ -89,6 +119,7 @@ mod tests {
             data_volume: true,
             network: "provision",
             authorized_keys: keys,
+            existing: None,
         }
     }
 

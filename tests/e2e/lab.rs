@@ -112,15 +112,30 @@ impl Lab {
 
     /// The images of the two stacks and the edge, as archives: the lab has no registry.
     pub fn archives(&self) -> String {
-        let mut text = "[images]\n".to_owned();
-        for (reference, file) in [
+        self.archives_of(&[
             ("caddy:2", "caddy_2.tar"),
             ("postgres:17", "postgres_17.tar"),
             ("provision-demo:1", "provision-demo_1.tar"),
-        ] {
-            let _ = writeln!(text, "{reference:?} = {:?}", self.images.join(file));
+        ])
+    }
+
+    /// `[images]` with these archives.
+    pub fn archives_of(&self, archives: &[(&str, &str)]) -> String {
+        let mut text = "[images]\n".to_owned();
+        for (reference, file) in archives {
+            let _ = writeln!(text, "{reference:?} = {:?}", self.archive(file));
         }
         text
+    }
+
+    /// An archive of the lab.
+    pub fn archive(&self, file: &str) -> PathBuf {
+        self.images.join(file)
+    }
+
+    /// The machine image that this lab is for.
+    pub fn image(&self) -> &Path {
+        &self.image
     }
 
     /// The package repository that the lab's plain image installs from, on this computer's loopback. It ends by itself

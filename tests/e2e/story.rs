@@ -179,7 +179,7 @@ pub fn a_second_apply_touches_nothing(lab: &Lab) {
     lab.ok(&["plan", lab.name, "--detailed-exitcode"]);
 }
 
-fn a_changed_route_touches_only_the_edge(lab: &Lab) {
+pub fn a_changed_route_touches_only_the_edge(lab: &Lab) {
     let before = containers(lab);
     edit(
         lab,
@@ -231,7 +231,7 @@ pub fn drift_is_seen_and_repaired(lab: &Lab) {
     assert!(!plan.contains("stack.postgres"), "{plan}");
     lab.ok(&["apply", lab.name, "--yes"]);
     assert_eq!(of(&containers(lab), "postgres"), of(&before, "postgres"));
-    lab.on_host("sudo nft list table inet provision | grep -q 'policy drop'");
+    lab.on_host("sudo /usr/local/lib/provision/firewall check");
     assert!(the_row_is_there(lab));
     assert!(lab.ok(&["apply", lab.name, "--yes"]).contains("nothing to do"));
 }

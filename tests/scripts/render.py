@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Render the host's templates with sample values, the way provision does, without building it.
 
-usage: render.py OUT_DIR [--data-volume] [--network NAME] [--key PUBLIC_KEY_FILE] [--host-key PRIVATE_KEY_FILE]
+usage: render.py OUT_DIR [--data-volume] [--existing USER [--whole]] [--network NAME] [--key PUBLIC_KEY_FILE] [--host-key PRIVATE_KEY_FILE]
 
 Knows as much of handlebars as the templates may use ({{name}}, {{json name}}, {{#each}} over strings)
 and refuses everything else: what this renders, the real renderer does.
@@ -48,12 +48,20 @@ def main():
     parse.add_argument("--network", default="provision")
     parse.add_argument("--key", type=pathlib.Path, action="append", default=[])
     parse.add_argument("--host-key", type=pathlib.Path)
+    parse.add_argument("--existing", metavar="USER", help="for a host that was there before")
+    parse.add_argument("--whole", action="store_true", help="with a firewall for all of it")
     args = parse.parse_args()
 
     keys = [file.read_text(encoding="utf-8").strip() for file in args.key]
     keys = keys or ["ssh-ed25519 " + "A" * 68 + ' an "odd" \\ comment'] * 3
     data_volume = "true" if args.data_volume else "false"
-    converge = render("converge.sh.hbs", {"data_volume": data_volume, "network": args.network, "authorized_keys": keys})
+    login = args.existing or "deploy"
+    root_login, root_shown = ("prohibit-password", "without-password") if login == "root" else ("no", "no")
+    base = {"data_volume": data_volume, "network": args.network, "authorized_keys": keys, "login": login, "environment": "sample"}
+    base |= {"root_login": root_login, "root_shown": root_shown}
+    base |= {"existing": bool(args.existing), "ours": not args.existing}
+    base |= {"scoped": bool(args.existing) and not args.whole, "whole": not args.existing or args.whole}
+    converge = render("converge.sh.hbs", base)
     private, public = SAMPLE_PRIVATE, "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43 + " sample"
     if args.host_key:
         private = args.host_key.read_text(encoding="utf-8")

@@ -354,4 +354,6 @@ first=$(sh -s prepare <"$HOST/rotate-host-key.sh")
 [ "$first" = "$(sh -s prepare <"$HOST/rotate-host-key.sh")" ] || fail 'prepare made another key the second time'
 ok 'rotate-host-key.sh prepare'
 
+tests/scripts/hosts.sh
+
 echo 'all well'

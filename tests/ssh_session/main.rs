@@ -691,6 +691,7 @@ async fn fails_without_ssh() {
         key: ClientKey::Agent(None),
         proxy_jump: None,
         escalate: true,
+        host: None,
         ssh_config: None,
     };
     let error = Session::connect(&target, QUICK, &silent).await.unwrap_err();

@@ -134,6 +134,7 @@ impl Server {
             key: ClientKey::Generated(Secret::new(text(&self.client))),
             proxy_jump: None,
             escalate: false,
+            host: None,
             ssh_config: None,
         }
     }

@@ -267,7 +267,7 @@ fn a_missing_machine_is_told() {
     1 | domain = "a.example.com"
       : ^
       `----
-     help: add one of [machine.aws], [machine.digitalocean], [machine.local]
+     help: add one of [machine.aws], [machine.digitalocean], [machine.local], [machine.ssh]
     "#);
     assert_snapshot!(problems("[machine]\n"), @r#"
      error: `machine` is empty
@@ -275,7 +275,7 @@ fn a_missing_machine_is_told() {
     1 | [machine]
       :  ^^^^^^^
       `----
-     help: add one of [machine.aws], [machine.digitalocean], [machine.local]
+     help: add one of [machine.aws], [machine.digitalocean], [machine.local], [machine.ssh]
     "#);
 }
 
@@ -289,18 +289,18 @@ fn an_unknown_provider_is_told() {
       :            `-- unknown
     2 | cpus = 2
       `----
-     help: did you mean `local`? there are: aws, digitalocean, local
+     help: did you mean `local`? there are: aws, digitalocean, local, ssh
     "#);
-    assert_snapshot!(problems("[machine.local]\n[machine.ssh]\nhost = \"x\"\n"), @r#"
-     error: unknown provider `ssh`
+    assert_snapshot!(problems("[machine.local]\n[machine.gcp]\nhost = \"x\"\n"), @r#"
+     error: unknown provider `gcp`
       ,-[environments/demo.toml:2:10]
     1 | [machine.local]
-    2 | [machine.ssh]
+    2 | [machine.gcp]
       :          ^|^
       :           `-- unknown
     3 | host = "x"
       `----
-     help: there are: aws, digitalocean, local
+     help: there are: aws, digitalocean, local, ssh
     "#);
 }
 

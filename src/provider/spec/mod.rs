@@ -4,6 +4,7 @@ pub mod aws;
 pub mod cloud;
 pub mod digitalocean;
 pub mod local;
+pub mod ssh;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +14,7 @@ pub use aws::{AwsShape, CpuCredits};
 pub use cloud::{ATTACHED, SshFrom};
 pub use digitalocean::DigitalOceanShape;
 pub use local::{Acceleration, DirectBoot, LocalImage, LocalShape, Sha512Source};
+pub use ssh::{SshShape, Walls};
 
 use crate::names::Address;
 
@@ -48,6 +50,8 @@ pub enum Shape {
     Aws(AwsShape),
     /// A Droplet of DigitalOcean's.
     DigitalOcean(DigitalOceanShape),
+    /// A host that was there before.
+    Ssh(SshShape),
 }
 
 /// Address records of the machine's names.
@@ -95,6 +99,8 @@ impl InstanceSpec {
             Shape::Local(local) => local.attributes(),
             Shape::Aws(aws) => aws.attributes(self),
             Shape::DigitalOcean(droplet) => droplet.attributes(self),
+            // Its disk is not ours to size.
+            Shape::Ssh(ssh) => return ssh.attributes(),
         };
         if self.disk_gib > 0 {
             attributes.insert("disk_gib".into(), self.disk_gib.to_string());
@@ -111,6 +117,7 @@ impl InstanceSpec {
             Shape::Local(local) => Some(local.memory_mib),
             Shape::Aws(aws) => aws::memory_mib(&aws.size),
             Shape::DigitalOcean(droplet) => digitalocean::memory_mib(&droplet.size),
+            Shape::Ssh(_) => None,
         }
     }
 
@@ -118,7 +125,7 @@ impl InstanceSpec {
     /// machine is found, known by the planner.
     pub fn parts(&self) -> BTreeMap<Address, Attributes> {
         let mut parts = match &self.shape {
-            Shape::Local(_) => BTreeMap::new(),
+            Shape::Local(_) | Shape::Ssh(_) => BTreeMap::new(),
             Shape::Aws(aws) => aws.parts(self),
             Shape::DigitalOcean(droplet) => droplet.parts(self),
         };
@@ -134,13 +141,14 @@ impl InstanceSpec {
             Shape::Local(_) => &local::TOLD,
             Shape::Aws(_) => &aws::TOLD,
             Shape::DigitalOcean(_) => &digitalocean::TOLD,
+            Shape::Ssh(_) => &[],
         }
     }
 
     /// Who may reach port 22, where the provider has a firewall.
     pub fn ssh_from(&self) -> Option<&SshFrom> {
         match &self.shape {
-            Shape::Local(_) => None,
+            Shape::Local(_) | Shape::Ssh(_) => None,
             Shape::Aws(aws) => Some(&aws.ssh_from),
             Shape::DigitalOcean(droplet) => Some(&droplet.ssh_from),
         }
@@ -153,6 +161,15 @@ impl InstanceSpec {
             (Shape::Local(_), _) => local::course(attribute, old, new),
             (Shape::Aws(_), _) => aws::course(address, attribute, old, new),
             (Shape::DigitalOcean(_), _) => digitalocean::course(address, attribute, old, new),
+            (Shape::Ssh(_), _) => ssh::course(),
+        }
+    }
+
+    /// The host that was there before and stays after us, if it is one: its key and users are not ours, and a destroy acts on it.
+    pub fn existing(&self) -> Option<&SshShape> {
+        match &self.shape {
+            Shape::Ssh(ssh) => Some(ssh),
+            Shape::Local(_) | Shape::Aws(_) | Shape::DigitalOcean(_) => None,
         }
     }
 }

@@ -59,6 +59,11 @@ files() {
 /etc/systemd/system/docker.service.d/provision.conf
 /etc/apt/apt.conf.d/52provision
 /etc/systemd/journald.conf.d/provision.conf'
+  # On a host that was there before, the others of these are somebody else's.
+  [ ! -e /var/lib/provision/existing ] || list='/etc/ssh/sshd_config.d/00-provision.conf
+/usr/local/lib/provision/firewall
+/etc/systemd/system/provision-firewall.service
+/etc/systemd/system/docker.service.d/provision.conf'
   [ ! -r "$1" ] || list=$list$NEWLINE$(awk -v placed="$T/placed" '
     FNR == 1 { d = FILENAME; print d; sub(/\.manifest$/, "", d) }
     { digest = $1; mode = $2; sub(/^[0-9a-f]+  [0-7]+  /, ""); print digest, mode, d $0 >placed; print d $0 }' "$@")
@@ -136,9 +141,11 @@ function firewall(  l, forward, jump, drop) {
     if (l == "-A FORWARD -j DOCKER-USER") forward = 1
     if (l == "-A DOCKER-USER -j PROVISION-DOCKER") jump = 1
     if (l ~ /^-A PROVISION-DOCKER .*-j DROP$/) drop++
+    # Where the rules are for our own network alone.
+    if (l == "-A PROVISION-DOCKER -j DROP") drop = 3
   }
   close(T "/iptables")
-  return slurp(T "/nft") ~ /policy drop/ && forward && jump && drop >= 3 ? "true" : "false"
+  return slurp(T "/nft") ~ /policy drop|iifname "br-provision" drop/ && forward && jump && drop >= 3 ? "true" : "false"
 }
 # What lets in what: our own chains, and whatever stands before them where they are called. That they are called at all
 # is for firewall() to say.
