@@ -247,6 +247,16 @@ fn all_stacks_layer_on_one_network() {
     assert_eq!(compose_files.count(), STACKS.len() - 1);
 }
 
+/// Logs are read from where Docker keeps them, which a data volume moves.
+#[test]
+fn monitoring_finds_dockers_logs() {
+    for (more, root) in [("", "/var/lib/docker"), ("[data]\nvolume_gib = 5\n", "/data/docker")] {
+        let files = rendered(&project(&format!("{MACHINE}{more}[stacks.monitoring]\n")));
+        let env = &files["monitoring/.env"];
+        assert!(env.contains(&format!("DOCKER_ROOT='{root}'")), "{env}");
+    }
+}
+
 /// Nothing that is rendered holds a secret, and no environment of a container does.
 #[test]
 fn secrets_are_files_in_the_container() {

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use judge::{compose_accepts, compose_says};
 use project::Project;
-use provision::desired::{Desired, Given, desire};
+use provision::desired::{Desired, Given, Users, desire};
 use provision::environment::load;
 use provision::names::EnvironmentName;
 use provision::observe::Observed;
@@ -193,6 +193,27 @@ fn the_event_platform_scales_one_service() {
         );
         assert_eq!(service["stop_grace_period"], "30s");
     }
+}
+
+/// A new password makes anew who uses it, and nobody else: also where Compose copies it out of a variable.
+#[test]
+fn a_secret_out_of_a_variable_has_its_users() {
+    let desired = desired(&project(), "commerce-postgres-events");
+    let users = |stack: &str, secret: &str| {
+        let stack = desired
+            .stacks
+            .iter()
+            .find(|other| other.name.as_str() == stack)
+            .unwrap();
+        match &stack.secrets[secret] {
+            Users::Services(services) => services.iter().cloned().collect::<Vec<_>>().join(" "),
+            Users::Stack => "all".to_owned(),
+        }
+    };
+    assert_eq!(users("redis", "REDIS_PASSWORD"), "redis");
+    assert_eq!(users("shop", "REDIS_PASSWORD"), "migrate shop");
+    assert_eq!(users("rabbitmq", "rabbitmq.shop"), "rabbitmq");
+    assert_eq!(users("postgres", "postgres.shop"), "databases");
 }
 
 /// Seven owners of seven schemas, and nothing but the edge is public.

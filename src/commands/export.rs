@@ -6,6 +6,7 @@
 
 mod files;
 mod merge;
+mod values;
 mod words;
 
 use std::path::Path;

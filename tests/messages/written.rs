@@ -49,6 +49,19 @@ told! {
         project
     }, ["stacks"];
     export_extends: with_compose("services:\n  web:\n    image: web:1\n    extends: {file: other.yaml, service: web}\n"), ["export", "compose", "demo"];
+    unset_secret_variable: with_compose("services:\n  web:\n    image: web:1\n    secrets: [key]\nsecrets:\n  key:\n    environment: API_KEY\n"), ["validate", "demo"];
+    item_in_two_lists: demo("\n[stacks.postgres]\ndatabases = [\"shop\", \"mail\"]\nschemas = [\"mail\"]\n"), ["validate", "demo"];
+    files_of_the_stacks_own_names: {
+        let project = Project::new(&DEMO.replace("path = \"../web\"", "path = \"../web\"\nfiles = \"../own\""));
+        project.write("web/files/site.conf", "a");
+        project.write("own/site.conf", "b");
+        project
+    }, ["validate", "demo"];
+    memory_not_known: {
+        let project = Project::new(&DEMO.replace("[machine.local]\nimage = \"base.qcow2\"", "[machine.aws]\nregion = \"eu-central-1\"\nsize = \"x2gd.large\""));
+        project.write("web/compose.yaml", "services:\n  web:\n    image: web:1\n    deploy: {resources: {limits: {memory: 1.5g}}}\n");
+        project
+    }, ["validate", "demo"];
     files_missing: Project::new(&DEMO.replace("path = \"../web\"", "path = \"../web\"\nfiles = \"../own\"")), ["validate", "demo"];
     not_yaml: with_compose("services:\n  web:\n   image: [web\n"), ["validate", "demo"];
     unset_compose_variable: with_compose("services:\n  web:\n    image: web:1\n    environment:\n      KEY: ${API_KEY:?what the provider gave you}\n"), ["validate", "demo"];

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::files::{Files, env_file};
+use super::values::{ends, list, reference, renamed, take, take_map};
 use super::words::{Variables, fill};
 use crate::commands::Failure;
 use crate::desired::{Body, Desired, DesiredStack};
@@ -169,10 +170,7 @@ impl<'a> Stack<'a> {
     }
 
     /// Secrets that are one variable stay secrets; all others become configs: their names, and the configs' names or files.
-    fn secrets(
-        &mut self,
-        written: &Map<String, Value>,
-    ) -> Result<(Map<String, Value>, BTreeMap<String, Source>), Failure> {
+    fn secrets(&mut self, written: &Map<String, Value>) -> Result<(Map<String, Value>, Sources), Failure> {
         let mut secrets = Map::new();
         let mut sources = BTreeMap::new();
         for (name, secret) in written {
@@ -206,7 +204,7 @@ impl<'a> Stack<'a> {
         &mut self,
         service: &mut Map<String, Value>,
         volumes: &Map<String, Value>,
-        secrets: &BTreeMap<String, Source>,
+        secrets: &Sources,
         configs: &Map<String, Value>,
     ) -> Result<Vec<Value>, Failure> {
         let mut mounts = Vec::new();
@@ -363,66 +361,12 @@ fn condition(service: &Value) -> &'static str {
     }
 }
 
+/// A stack's secrets by name.
+type Sources = BTreeMap<String, Source>;
+
 /// Where a secret's content comes from.
 enum Source {
     Secret(String),
     Config(String),
     File(String),
-}
-
-fn take(root: &mut Value, key: &str) -> Map<String, Value> {
-    take_map(root.get_mut(key).map(Value::take))
-}
-
-fn take_map(value: Option<Value>) -> Map<String, Value> {
-    match value {
-        Some(Value::Object(map)) => map,
-        _ => Map::new(),
-    }
-}
-
-fn list(value: Option<Value>) -> Vec<Value> {
-    match value {
-        Some(Value::Array(items)) => items,
-        Some(Value::Null) | None => Vec::new(),
-        Some(one) => vec![one],
-    }
-}
-
-/// Source and target of an entry of `volumes`; none for one without a source.
-fn ends(volume: &Value) -> Option<(String, String)> {
-    match volume {
-        Value::String(text) => {
-            let mut parts = text.split(':');
-            Some((parts.next()?.to_owned(), parts.next()?.to_owned()))
-        }
-        Value::Object(map) => {
-            let text = |key: &str| map.get(key).and_then(Value::as_str).map(str::to_owned);
-            Some((text("source")?, text("target")?))
-        }
-        _ => None,
-    }
-}
-
-fn renamed(volume: Value, from: &str, to: &str) -> Value {
-    match volume {
-        Value::String(text) => json!(text.replacen(from, to, 1)),
-        Value::Object(mut map) => {
-            map.insert("source".into(), json!(to));
-            Value::Object(map)
-        }
-        other => other,
-    }
-}
-
-/// Name and target of an entry of `secrets` or `configs`.
-fn reference(used: &Value, folder: &str) -> (String, String) {
-    let text = |key: &str| used.get(key).and_then(Value::as_str);
-    let name = used.as_str().or_else(|| text("source")).unwrap_or_default().to_owned();
-    let target = match text("target") {
-        Some(target) if target.starts_with('/') => target.to_owned(),
-        Some(target) => format!("{folder}{target}"),
-        None => format!("{folder}{name}"),
-    };
-    (name, target)
 }
