@@ -94,6 +94,18 @@ fn what_init_writes_is_valid_and_renders() {
         );
         assert!(rendered(&project, "out").contains_key(Path::new("cloud-init/user-data")));
     }
+    // A host that was there before has had its first boot.
+    let project = Project::empty();
+    done(&project, &["init", "demo", "--provider", "ssh"]);
+    assert_eq!(
+        project.run(&["validate", "demo"]),
+        "exit code 0\n--- stderr\ndemo is valid: 2 stacks, 1 route\n"
+    );
+    let files = rendered(&project, "out");
+    assert!(
+        !files.contains_key(Path::new("cloud-init/user-data"))
+            && files.contains_key(Path::new("host/usr/local/lib/provision/converge"))
+    );
 }
 
 #[test]
@@ -228,6 +240,7 @@ fn the_guide_names_every_key() {
         ("", &schema),
         ("machine.aws.", &schema["$defs"]["Aws"]),
         ("machine.local.", &schema["$defs"]["Local"]),
+        ("machine.ssh.", &schema["$defs"]["Ssh"]),
         ("machine.local.boot.", &schema["$defs"]["Boot"]),
         ("data.", &schema["$defs"]["Data"]),
         ("access.", &schema["$defs"]["Access"]),

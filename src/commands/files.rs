@@ -84,13 +84,11 @@ fn rendered(desired: &Desired) -> BTreeMap<String, Vec<u8>> {
         endpoint: Some(Endpoint::standard(ADDRESS)),
         ..Bindings::default()
     };
-    let mut files = BTreeMap::from([
-        (
-            "cloud-init/user-data".to_owned(),
-            desired.instance.user_data.shown(&known).into_bytes(),
-        ),
-        (format!("host{CONVERGE_PATH}"), desired.base.script.clone().into_bytes()),
-    ]);
+    let mut files = BTreeMap::from([(format!("host{CONVERGE_PATH}"), desired.base.script.clone().into_bytes())]);
+    if desired.instance.spec.existing().is_none() {
+        let user_data = desired.instance.user_data.shown(&known).into_bytes();
+        files.insert("cloud-init/user-data".to_owned(), user_data);
+    }
     let mut add = |stack: &DesiredStack| {
         for (path, file) in &stack.files {
             let bytes = match &file.body {

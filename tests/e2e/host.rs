@@ -44,7 +44,7 @@ table inet mine {
 }
 NFT
 nft -f /etc/nftables.conf
-printf 'Port 2222\\nHostKey /etc/ssh/ssh_host_ed25519_key\\nPidFile none\\nPasswordAuthentication no\\n' >/etc/ssh/side_door
+printf 'Port 2222\\nHostKey /etc/ssh/ssh_host_ed25519_key\\nPidFile none\\nUsePAM yes\\nPasswordAuthentication no\\nKbdInteractiveAuthentication no\\n' >/etc/ssh/side_door
 systemd-run --quiet --unit=side-door /usr/sbin/sshd -D -f /etc/ssh/side_door
 ";
 

@@ -86,7 +86,15 @@ firewall() {
     command -v "$t" >/dev/null || continue
     while $t -w 30 -D DOCKER-USER -j PROVISION-DOCKER 2>/dev/null; do :; done
     if $t -w 30 -n -L PROVISION-DOCKER >/dev/null 2>&1; then $t -w 30 -F PROVISION-DOCKER; $t -w 30 -X PROVISION-DOCKER; fi
+    # Docker's own has a rule at its end.
+    if [ -e "$VAR/made-$t" ] && [ "$($t -w 30 -S DOCKER-USER 2>/dev/null)" = '-N DOCKER-USER' ]; then
+      while $t -w 30 -D FORWARD -j DOCKER-USER 2>/dev/null; do :; done
+      $t -w 30 -X DOCKER-USER
+    fi
   done
+  if [ -e "$VAR/made-ip6-filter" ] && ! ip6tables -w 30 -S 2>/dev/null | grep -qv '^-P [A-Z]* ACCEPT$'; then
+    nft delete table ip6 filter 2>/dev/null || true
+  fi
 }
 
 sshd_settings() {
@@ -114,7 +122,10 @@ base() {
   firewall
   sshd_settings
   # Ours, when we installed the engine and nobody has changed it since.
-  if [ -e "$VAR/converge/daemon.kept" ] && cmp -s "$DAEMON_JSON" "$VAR/converge/daemon.kept"; then rm -f "$DAEMON_JSON"; fi
+  if [ -e "$VAR/converge/daemon.kept" ] && cmp -s "$DAEMON_JSON" "$VAR/converge/daemon.kept"; then
+    rm -f "$DAEMON_JSON"
+    rmdir "${DAEMON_JSON%/*}" 2>/dev/null || true
+  fi
   rm -rf "$LIB" "$RUN" "$ROOT/run/lock/provision-converge" "$OPT/releases" "$OPT/incoming"
   [ ! -d "$OPT" ] || find "$OPT" -depth -type d -empty -delete
   # Last: as long as it is there, a destroy that was cut off finds whose all of this is.

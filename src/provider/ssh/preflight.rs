@@ -138,8 +138,8 @@ impl Preflight {
                     .to_owned(),
             );
         }
-        // What is ours may listen.
-        if owner.as_ref() != Some(lineage) {
+        // Who listens on a host that has an owner is that owner's edge.
+        if owner.is_none() {
             for (port, who) in taken {
                 let number = port.split('/').next().unwrap_or(port);
                 let container = published.iter().find(|(port, _)| port == number);
@@ -147,7 +147,11 @@ impl Preflight {
                     Some((_, name)) if who.starts_with("docker-proxy") => format!("the container {name}"),
                     _ => who.clone(),
                 };
-                problems.push(format!("port {port} is taken by {who}: the edge needs 80 and 443"));
+                let problem = format!("port {port} is taken by {who}: the edge needs 80 and 443");
+                // Docker's proxy has a process for each version of IP.
+                if !problems.contains(&problem) {
+                    problems.push(problem);
+                }
             }
         }
         if let Some(kib) = memory_kib.filter(|kib| *kib < MEMORY) {
@@ -201,10 +205,9 @@ mod tests {
     #[test]
     fn everything_is_told_at_once() {
         let text = "preflight 1\nclock 1795287250\nos arch \nos_name Arch Linux\nsystemd no\nmemory_kib 500000\ndisk_free_kib 100000\n\
-                    docker snap\nsudo yes\nowner 22222222222222222222222222222222\nenvironment shop\n\
-                    taken 80/tcp nginx (process 812)\ntaken 443/tcp docker-proxy (process 99)\npublished 443 web\n";
+                    docker snap\nsudo yes\n\
+                    taken 80/tcp nginx (process 812)\ntaken 443/tcp docker-proxy (process 99)\ntaken 443/tcp docker-proxy (process 100)\npublished 443 web\n";
         insta::assert_snapshot!(problems(text), @r"
-        the host belongs to the environment `shop` (lineage 22222222222222222222222222222222), and one host serves one: destroy that one first, or take another host. When its state was lost, `provision state rebuild` writes it again
         it runs Arch Linux: supported are Debian 12 and 13, Ubuntu 22.04 and 24.04
         systemd does not run it: a container is no host
         its Docker came as a snap, which cannot see /opt and is updated while containers run: move what is in it, then snap remove docker
@@ -225,6 +228,18 @@ mod tests {
             let text = FIT.replace("sudo yes", &format!("sudo {sudo}"));
             assert!(problems(&text).contains(said), "{}", problems(&text));
         }
+    }
+
+    #[test]
+    fn a_host_that_serves_another_environment_is_refused_for_that_alone() {
+        let theirs =
+            "owner 22222222222222222222222222222222\nenvironment shop\ntaken 80/tcp docker-proxy (process 7)\n";
+        let said = problems(&format!("{FIT}{theirs}"));
+        assert!(
+            said.starts_with("the host belongs to the environment `shop` (lineage 2222"),
+            "{said}"
+        );
+        assert_eq!(said.lines().count(), 1);
     }
 
     #[test]
