@@ -138,8 +138,8 @@ fn names_that_others_have_are_refused_and_nobody_is_set_aside() {
     host.base: the Docker network provision is somebody else's: set `network` to another name
     ");
     assert_eq!(
-        first.notes,
-        ["stack.demo takes volumes into use that are on the host already: demo_data"]
+        first.notes[0],
+        "stack.demo takes volumes into use that are on the host already: demo_data"
     );
 }
 
