@@ -4,6 +4,9 @@
 //	shop            serve on port 8080
 //	shop migrate    bring the tables to this version; may run before every deploy
 //	shop health     ask the running program how it is
+
+// Patterns with methods, also where it is compiled without go.mod.
+//go:debug httpmuxgo121=0
 package main
 
 import (
