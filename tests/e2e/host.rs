@@ -334,7 +334,7 @@ fn nothing_of_ours_is_left(lab: &Lab, host: &Host, before: &BTreeMap<&'static st
     assert!(told.contains("kept: volume demo_data"), "{told}");
     assert_eq!(host.theirs(), *before, "all that was there is there, and nothing else");
     assert!(host.their_page());
-    host.root("set -e; test ! -e /var/lib/provision; test ! -e /usr/local/lib/provision; test ! -e /opt/provision; ! docker ps -a --format '{{.Names}}' | grep -v theirs; docker volume inspect demo_data");
+    host.root("set -e; test ! -e /var/lib/provision; test ! -e /usr/local/lib/provision; test ! -e /opt/provision; test \"$(docker ps -a --format '{{.Names}}')\" = theirs; docker volume inspect demo_data");
     assert!(!reaches_tls(), "nobody serves 443");
     assert!(!lab.path(&format!(".provision/{}", lab.name)).exists(), "no state");
 }
