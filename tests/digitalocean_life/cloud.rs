@@ -162,6 +162,7 @@ impl Cloud {
             tag["name"] = json!(name.split_once(":expires:").map_or(name.as_str(), |(before, _)| before));
             tag["resources"]["count"] != 0 || name.contains(":address:")
         });
+        seen.as_object_mut().unwrap().remove("vpcs");
         for things in seen["projects"].as_object_mut().unwrap().values_mut() {
             for urn in things.as_array_mut().unwrap() {
                 let kind = urn.as_str().unwrap().rsplit_once(':').unwrap().0.to_owned();
