@@ -22,6 +22,7 @@ test: install-test ## everything: unit, golden, fault and end-to-end tests on re
 	@$(MAKE) --no-print-directory -j2 build-tests lab-containers lab-python
 	tests/scripts/run.sh
 	tests/lab/aws/selftest
+	tests/lab/digitalocean/selftest
 	$(CARGO) test --workspace --all-targets
 
 clean-demo: ## take the demo back

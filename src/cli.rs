@@ -618,7 +618,7 @@ pub struct Gc {
     #[arg(long)]
     pub region: Option<String>,
     /// A profile of your AWS configuration, or a context of doctl's.
-    #[arg(long, alias = "context")]
+    #[arg(long, visible_alias = "context")]
     pub profile: Option<String>,
     /// Only what is past its time to live.
     #[arg(long)]

@@ -13,13 +13,13 @@
 mod cloud;
 #[path = "aws_life/costs.rs"]
 mod costs;
-#[path = "aws_life/faults.rs"]
+#[path = "life/faults.rs"]
 mod faults;
 #[path = "aws_life/gc.rs"]
 mod gc;
-#[path = "aws_life/harness.rs"]
+#[path = "life/harness.rs"]
 mod harness;
-#[path = "aws_life/kill.rs"]
+#[path = "life/kill.rs"]
 mod kill;
 #[path = "aws_life/operator.rs"]
 mod operator;
@@ -27,9 +27,13 @@ mod operator;
 mod policy;
 #[path = "aws_life/profile.rs"]
 mod profile;
-#[path = "aws_life/same.rs"]
+#[path = "life/same.rs"]
 mod same;
+#[path = "life/scenarios.rs"]
+mod scenarios;
 #[path = "aws_life/state.rs"]
 mod state;
-#[path = "aws_life/story.rs"]
+#[path = "life/story.rs"]
 mod story;
+#[path = "aws_life/troubles.rs"]
+mod troubles;

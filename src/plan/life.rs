@@ -59,6 +59,7 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, host: Host, p
     };
     let settled = record.filter(|record| host == Host::Stays && record.status == Status::Present);
     let Some(record) = settled else {
+        plan.notes.extend(spec.after_its_end().map(str::to_owned));
         let shown = wanted.iter().map(|(name, value)| (name.clone(), value.clone()));
         let change = Change::Create { shown: shown.collect() };
         plan.steps.push(step(change, wanted));

@@ -1,22 +1,15 @@
 //! Doubles of the cloud: several side by side, each for one test at a time, emptied in between.
 
-use std::collections::VecDeque;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::Mutex;
 
 use serde_json::{Value, json};
 
+use super::harness::OPERATOR;
+use super::scenarios::http;
+
 pub const REGION: &str = "eu-central-1";
-/// How many scenarios run at once. They wait more than they work.
-const SIDE_BY_SIDE: usize = 3;
-
-/// Those that nobody uses now. They end with this process, as it holds their standard input.
-static IDLE: Mutex<Vec<Cloud>> = Mutex::new(Vec::new());
-
 /// A double, and what looks at it from outside.
 pub struct Cloud {
     _children: [Child; 2],
@@ -29,57 +22,73 @@ pub struct Cloud {
     pub zone: String,
 }
 
-/// Works all of `scenarios` off, each on an empty account of its own, and then fails with what all of them had to say.
-pub fn all<T: Send>(scenarios: Vec<(String, T)>, work: impl Fn(&mut Cloud, T) + Sync) {
-    if !lab().join("python").exists() {
-        eprintln!("skipped: the lab's Python is not there; `tests/lab/python` makes it");
-        return;
-    }
-    let begun = std::time::Instant::now();
-    let count = scenarios.len();
-    let queue = Mutex::new(VecDeque::from(scenarios));
-    let failures = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..SIDE_BY_SIDE.min(count) {
-            scope.spawn(|| {
-                let idle = IDLE.lock().unwrap().pop();
-                let mut cloud = idle.unwrap_or_else(Cloud::start);
-                loop {
-                    let Some((name, scenario)) = queue.lock().unwrap().pop_front() else {
-                        break;
-                    };
-                    cloud.empty();
-                    let done = catch_unwind(AssertUnwindSafe(|| work(&mut cloud, scenario)));
-                    if let Err(why) = done {
-                        let text = why.downcast_ref::<String>().cloned();
-                        let text = text.or_else(|| why.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-                        failures
-                            .lock()
-                            .unwrap()
-                            .push(format!("{name}: {}", text.unwrap_or_default()));
-                    }
-                }
-                IDLE.lock().unwrap().push(cloud);
-            });
-        }
-    });
-    let failures = failures.into_inner().unwrap();
-    eprintln!("{count} scenarios in {:.0} s", begun.elapsed().as_secs_f64());
-    assert!(
-        failures.is_empty(),
-        "{} of {count} failed\n\n{}",
-        failures.len(),
-        failures.join("\n\n")
-    );
-}
+/// How many scenarios run at once. They wait more than they work.
+pub const SIDE_BY_SIDE: usize = 3;
 
-/// One scenario.
-pub fn alone(work: impl Fn(&mut Cloud) + Sync) {
-    all(vec![("it".to_owned(), ())], |cloud, ()| work(cloud));
-}
+/// What an environment is at first.
+pub const FIRST: &str = r#"
+domain = "shop.example.com"
+ttl    = "8h"
+
+[machine.aws]
+region   = "eu-central-1"
+size     = "t3.small"
+image    = "debian-13"
+disk_gib = 12
+address  = "static"
+tags     = { team = "shop" }
+
+[data]
+volume_gib = 10
+
+[access]
+ssh_from = ["operator", "203.0.113.0/24"]
+
+[dns]
+provider = "route53"
+
+[tls]
+mode = "internal"
+
+[stacks.postgres]
+databases = ["app"]
+
+[stacks.demo]
+
+[routes]
+"/" = "web:8000"
+"#;
+
+/// Everything that can be changed in place.
+pub const CHANGES: &[(&str, &str)] = &[
+    ("t3.small", "t3.medium"),
+    ("disk_gib = 12", "disk_gib = 16"),
+    ("volume_gib = 10", "volume_gib = 20"),
+    ("team = \"shop\"", "owner = \"ops\""),
+    ("203.0.113.0/24", "198.51.100.0/24"),
+    ("\"8h\"", "\"9h\""),
+];
+
+/// What only a new machine can have.
+pub const REPLACEMENT: &[(&str, &str)] = &[("debian-13", "debian-12")];
+
+/// The variables whose values nobody may ever be told.
+pub const SECRETS: &[&str] = &["AWS_SECRET_ACCESS_KEY"];
+
+/// Calls that are refused for a while because there are too many.
+pub const THROTTLED: &[&str] = &["DescribeInstances", "RunInstances", "ChangeResourceRecordSets"];
+
+/// Calls whose effect is not seen for a moment.
+pub const HIDDEN: &[&str] = &[
+    "ImportKeyPair",
+    "CreateSecurityGroup",
+    "RunInstances",
+    "CreateVolume",
+    "AllocateAddress",
+];
 
 impl Cloud {
-    fn start() -> Self {
+    pub fn start() -> Self {
         // Before a policy is put, everything is allowed.
         let mut double = Command::new(tool("double"))
             .arg("--authorize")
@@ -112,7 +121,7 @@ impl Cloud {
     }
 
     /// As it was at first, with a hosted zone.
-    fn empty(&mut self) {
+    pub fn empty(&mut self) {
         self.reset();
         self.outside("POST", "/moto-api/reset", "", "");
         self.account(json!({
@@ -127,6 +136,60 @@ impl Cloud {
         let made = self.outside("POST", "/2013-04-01/hostedzone", "route53", body);
         let (_, rest) = made.split_once("<Id>/hostedzone/").unwrap();
         rest.split_once('<').unwrap().0.clone_into(&mut self.zone);
+    }
+
+    /// What the program has to find in its environment.
+    pub fn variables(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("AWS_ENDPOINT_URL", self.endpoint.clone()),
+            ("AWS_ACCESS_KEY_ID", self.access_key.clone()),
+            ("AWS_SECRET_ACCESS_KEY", self.secret_key.clone()),
+            ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+        ]
+    }
+
+    /// What is there, without what is different at each look; and words in it that are different each time.
+    pub fn account_now(&mut self) -> (Value, Vec<(String, &'static str)>) {
+        let mut seen = self.look();
+        let elastic = seen["addresses"][0]["ip"].as_str().unwrap_or("none").to_owned();
+        // What was terminated is shown for a while and is nothing any more.
+        let instances = seen["instances"].as_array_mut().unwrap();
+        instances.retain(|instance| instance["state"] != "terminated");
+        // Port 22 is open for the caller while it is at the host.
+        for group in seen["security_groups"].as_array_mut().unwrap() {
+            for list in ["in", "in_descriptions"] {
+                let entries = group[list].as_array_mut().unwrap();
+                entries.retain(|entry| !is_operators(entry.as_str().unwrap()));
+            }
+        }
+        (
+            seen,
+            vec![(self.zone.clone(), "(zone)"), (elastic, "(elastic address)")],
+        )
+    }
+
+    /// What is there that costs or blocks something.
+    pub fn left(&mut self) -> Vec<Value> {
+        let seen = self.look();
+        let mut left = Vec::new();
+        for (kind, things) in seen.as_object().unwrap() {
+            for thing in things.as_array().unwrap() {
+                match kind.as_str() {
+                    "zones" => left.extend(thing["records"].as_array().unwrap().iter().cloned()),
+                    "instances" if thing["state"] == "terminated" => {}
+                    _ => left.push(thing.clone()),
+                }
+            }
+        }
+        left
+    }
+
+    /// In how many ways port 22 is open for a caller.
+    pub fn open_for_callers(&mut self) -> usize {
+        let seen = self.look();
+        let rules = seen["security_groups"][0]["in"].as_array().unwrap();
+        let open = rules.iter().filter(|rule| is_operators(rule.as_str().unwrap()));
+        open.count()
     }
 
     /// Everything in the region and in DNS, seen by boto3.
@@ -210,47 +273,16 @@ impl Cloud {
     }
 }
 
-/// One request. The double speaks plain HTTP and these tests are plain threads.
-fn http(method: &str, base: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
-    let host = base.trim_start_matches("http://");
-    let mut stream = TcpStream::connect(host).unwrap();
-    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
-    for (name, value) in headers {
-        head += &format!("{name}: {value}\r\n");
-    }
-    head += &format!("Content-Length: {}\r\n\r\n", body.len());
-    stream.write_all((head + body).as_bytes()).unwrap();
-    // Some answers have no length and end with the connection, others leave it open.
-    let mut reader = BufReader::new(stream);
-    let mut line = String::new();
-    reader.read_line(&mut line).unwrap();
-    let status = line.split(' ').nth(1).unwrap().parse().unwrap();
-    let mut length = None;
-    loop {
-        line.clear();
-        reader.read_line(&mut line).unwrap();
-        let Some((name, value)) = line.trim_end().split_once(": ") else {
-            break;
-        };
-        if name.eq_ignore_ascii_case("content-length") {
-            length = value.parse::<u64>().ok();
-        }
-    }
-    let mut text = Vec::new();
-    match length {
-        Some(length) => reader.take(length).read_to_end(&mut text).unwrap(),
-        None => reader.read_to_end(&mut text).unwrap(),
-    };
-    (status, String::from_utf8(text).unwrap())
-}
-
 fn tool(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/aws").join(name)
 }
 
-fn lab() -> PathBuf {
-    let set = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    let cache = || set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
-    let lab = set("PROVISION_LAB_DIR").or_else(|| Some(cache()?.join("provision-lab")));
-    lab.unwrap_or_default()
+/// Whether a rule, or what is written on it, is there for a caller only.
+pub fn is_operators(text: &str) -> bool {
+    text.ends_with(OPERATOR) || text.starts_with("provision operator ")
+}
+
+/// An availability zone, where a test has to name it.
+pub fn zone(letter: char) -> String {
+    format!("{REGION}{letter}")
 }

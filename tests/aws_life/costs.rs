@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::cloud::{Cloud, alone};
+use super::cloud::Cloud;
 use super::harness::{Ended, Run, Site, Until};
+use super::scenarios::alone;
 
 /// t3.small 0.0240 an hour, gp3 0.0952 a GiB and month, an address 0.0050 an hour; a month of 730 hours.
 const NOTE: &str = "about 23.26 USD a month: t3.small on demand 17.52, 12 GiB root disk 1.14, 10 GiB data volume 0.95, \

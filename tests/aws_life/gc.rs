@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::cloud::{Cloud, alone};
+use super::cloud::Cloud;
 use super::harness::{Ended, Run, Site, Until};
 use super::same::assert_nothing;
+use super::scenarios::alone;
 
 const GC: &[&str] = &["gc", "--provider", "aws", "--region", "eu-central-1"];
 

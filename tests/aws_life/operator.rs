@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::cloud::{Cloud, alone};
+use super::cloud::Cloud;
 use super::harness::{OPERATOR, Site};
+use super::scenarios::alone;
 
 /// Stands for ssh: says that it has begun, waits to be let go, and ends as it is told.
 const SSH: &str = r#"#!/bin/sh

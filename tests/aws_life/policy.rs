@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::cloud::{Cloud, alone};
-use super::harness::{CHANGES, Ended, REPLACEMENT, Site, Until};
+use super::cloud::{CHANGES, Cloud, REPLACEMENT};
+use super::harness::{Ended, Site, Until};
 use super::same::assert_nothing;
+use super::scenarios::alone;
 
 const DOCUMENT: &str = include_str!("../../docs/aws-policy.json");
 

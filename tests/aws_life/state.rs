@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::cloud::{Cloud, alone};
-use super::harness::{Ended, REPLACEMENT, Run, Site, Until};
+use super::cloud::{Cloud, REPLACEMENT};
+use super::harness::{Ended, Run, Site, Until};
 use super::same::assert_nothing;
+use super::scenarios::alone;
 
 const REBUILD: &[&str] = &["state", "rebuild", "shop"];
 const ALL: [&str; 6] = [

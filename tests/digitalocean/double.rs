@@ -48,11 +48,13 @@ impl Double {
             .unwrap();
         let ready: Value = serde_json::from_str(&line).unwrap();
         let word = |name: &str| ready[name].as_str().unwrap().to_owned();
-        Some(Self {
+        let double = Self {
             child,
             endpoint: word("endpoint"),
             token: word("token"),
-        })
+        };
+        double.account(&json!({"action_seconds": 0.06}));
+        Some(double)
     }
 
     /// The provider as a command would make it, but for its patience.

@@ -133,6 +133,8 @@ pub(super) async fn ensure(
     say: Say<'_>,
 ) -> Result<Part, ProviderError> {
     let shape = shape(spec)?;
+    // Whoever is let in next has to look at what is made here.
+    cloud.seen.forget();
     let name = name(owner, shape.ssh_from.operator);
     let (inbound, outbound) = (rules::inbound(&shape.ssh_from), rules::outbound());
     let body = body(&name, owner, &inbound, &outbound);
@@ -197,6 +199,7 @@ pub(super) async fn ensure(
 
 /// Takes it away, with what callers left open.
 pub(super) async fn remove(cloud: &DigitalOcean, owner: &Owner) -> Result<(), ProviderError> {
+    cloud.seen.forget();
     let all = list(cloud).await?;
     for there in super::operator::of(owner, &all) {
         delete(cloud, &there.id).await?;

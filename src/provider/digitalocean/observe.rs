@@ -9,6 +9,7 @@ use super::marks::{self, Marks};
 use super::wire::Droplet;
 use super::{DigitalOcean, address, droplet, firewall, image, key, volume};
 use crate::names::Address;
+use crate::provider::spec::digitalocean::AFTER_ITS_END;
 use crate::provider::wait::{self, Look};
 use crate::provider::{Owner, ProviderError, Sight};
 
@@ -57,6 +58,8 @@ pub(super) async fn observe(cloud: &DigitalOcean, owner: &Owner) -> Result<Sight
         Some(asked) => image::news(cloud, asked, &machine).await?,
         None => None,
     };
+    // Said where somebody looks what there is, and not at every plan.
+    let costs_on = owner.expires.filter(|_| !cloud.lean).map(|_| AFTER_ITS_END.to_owned());
     Ok(Sight {
         instance: Some(droplet::seen(
             owner,
@@ -64,7 +67,7 @@ pub(super) async fn observe(cloud: &DigitalOcean, owner: &Owner) -> Result<Sight
             on_it.and_then(|one| one.ip.parse().ok()),
         )?),
         parts,
-        news: news.into_iter().collect(),
+        news: news.into_iter().chain(costs_on).collect(),
         obstacles: BTreeMap::new(),
     })
 }

@@ -33,6 +33,11 @@ impl Seen {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), all.to_vec()));
     }
 
+    /// It has to be looked at again.
+    pub(super) fn forget(&self) {
+        self.take();
+    }
+
     fn take(&self) -> Option<Vec<Firewall>> {
         let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         seen.filter(|(at, _)| at.elapsed() < FRESH).map(|(_, all)| all)

@@ -64,6 +64,10 @@ pub const TOLD: [&str; 9] = [
     "vpc",
 ];
 
+/// The vendor has no word for a Droplet that goes when it turns itself off.
+pub const AFTER_ITS_END: &str = "at its end the Droplet turns itself off, and goes on costing money until somebody runs \
+     `provision destroy`, or `provision gc --provider digitalocean --expired --yes`";
+
 impl DigitalOceanShape {
     /// One to begin a test with.
     #[cfg(test)]

@@ -154,6 +154,14 @@ impl InstanceSpec {
         }
     }
 
+    /// What has to be known of a machine that turns itself off at its end; none where it is gone then.
+    pub fn after_its_end(&self) -> Option<&'static str> {
+        match &self.shape {
+            Shape::Local(_) | Shape::Aws(_) => None,
+            Shape::DigitalOcean(_) => Some(digitalocean::AFTER_ITS_END),
+        }
+    }
+
     /// How an attribute of a resource can change.
     pub fn course(&self, address: &Address, attribute: &str, old: Option<&str>, new: Option<&str>) -> Course {
         match (&self.shape, address) {

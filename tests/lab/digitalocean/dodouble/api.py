@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 from . import catalogue
 from .contract import Operation
-from .world import SOON, Refused, World, conflict, not_found, stamp, unprocessable
+from .world import Refused, World, conflict, not_found, stamp, unprocessable
 
 USER_DATA = 64 * 1024  # bytes
 ON_ONE = 7  # volumes
@@ -334,7 +334,7 @@ class Api:
                     world.machines.launch(droplet)
                 world.sync()
 
-        action = world.begin("create", ("droplet", number), region, up, (f"droplet {number}",), 3 * SOON)
+        action = world.begin("create", ("droplet", number), region, up, (f"droplet {number}",), 3)
         for firewall in world.is_walled(droplet):
             self.touch(firewall["id"], [number])
         href = f"https://api.digitalocean.com/v2/actions/{action['id']}"
@@ -529,7 +529,7 @@ class Api:
         firewall = self.world.firewalls[number]
         changes = [{"droplet_id": one, "removing": False, "status": "waiting"} for one in droplets]
         firewall["body"].update(status="waiting" if changes else "succeeded", pending_changes=changes)
-        firewall["due"] = time.monotonic() + 2 * SOON
+        firewall["due"] = time.monotonic() + 2 * self.world.switches["action_seconds"]
 
     def checked_firewall(self) -> dict[str, Any]:
         body = self.body

@@ -49,7 +49,7 @@ class Lab(front.Lab):
     """What all connections share."""
 
     def __init__(self, world: World, token: str) -> None:
-        super().__init__(frozenset({"throttle-hour"}))
+        super().__init__(frozenset({"throttle-hour", "throttle-used-up"}))
         self.world, self.token = world, token
         self.contract, self.api = Contract(), Api(world)
         self.violations: list[str] = []
@@ -91,8 +91,9 @@ class Connection(front.Connection):
         lab = self.lab
         if word == "throttle":
             return self.error(429, "too_many_requests", "API Rate limit exceeded.", {"retry-after": "1"})
-        if word == "throttle-hour":
-            reset = {"ratelimit-reset": str(int(time.time()) + 2)}
+        if word in ("throttle-hour", "throttle-used-up"):
+            # The hour ends in a moment, or in half of one.
+            reset = {"ratelimit-reset": str(int(time.time()) + (2 if word == "throttle-hour" else 1800))}
             return self.error(429, "too_many_requests", "API Rate limit exceeded.", reset)
         if word == "error-500":
             return self.error(500, "server_error", "Unexpected server-side error")

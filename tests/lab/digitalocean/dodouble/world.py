@@ -18,7 +18,6 @@ from typing import Any
 
 from . import catalogue
 
-SOON = 0.15  # seconds that an action takes
 DEFAULTS: dict[str, Any] = {
     # How much the account may have.
     "droplet_limit": 10,
@@ -26,6 +25,8 @@ DEFAULTS: dict[str, Any] = {
     "volume_limit": 10,
     # The most that a page holds; lists have several then.
     "page_limit": 200,
+    # How long an action takes.
+    "action_seconds": 0.15,
     # A newer build of every image is out.
     "newer_images": False,
     # The token may do nothing (any more).
@@ -140,7 +141,7 @@ class World:
 
     def begin(
         self, kind: str, resource: tuple[str, Any], region: str, effect: Callable[[], None], holds: tuple[str, ...],
-        seconds: float = SOON,
+        times: int = 1,
     ) -> dict[str, Any]:  # fmt: skip
         """Begins an action that holds these things; refused while one of them is held."""
         for thing in holds:
@@ -161,7 +162,7 @@ class World:
             "region_slug": region,
         }
         self.actions[number] = action
-        self._pending.append(Pending(action, time.monotonic() + seconds, effect, holds))
+        self._pending.append(Pending(action, time.monotonic() + times * self.switches["action_seconds"], effect, holds))
         for thing in holds:
             if thing.startswith("droplet ") and (droplet := self.droplets.get(int(thing.split()[1]))):
                 droplet["locked"] = True

@@ -1,4 +1,5 @@
 //! A project in a folder of its own, and the program at work on it.
+#![allow(dead_code, reason = "the suite of each cloud uses what it has a use for")]
 
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::cloud::{Cloud, REGION};
+use super::cloud::{Cloud, FIRST, SECRETS};
 
 /// No run may take longer. Attempts of a call that fails for ever take about a minute.
 const ENDS_WITHIN: Duration = Duration::from_secs(240);
@@ -17,57 +18,11 @@ const ENDS_WITHIN: Duration = Duration::from_secs(240);
 /// Where the program is said to be called from.
 pub const OPERATOR: &str = "198.51.100.7/32";
 
-/// What an environment is at first.
-pub const FIRST: &str = r#"
-domain = "shop.example.com"
-ttl    = "8h"
-
-[machine.aws]
-region   = "eu-central-1"
-size     = "t3.small"
-image    = "debian-13"
-disk_gib = 12
-address  = "static"
-tags     = { team = "shop" }
-
-[data]
-volume_gib = 10
-
-[access]
-ssh_from = ["operator", "203.0.113.0/24"]
-
-[dns]
-provider = "route53"
-
-[tls]
-mode = "internal"
-
-[stacks.postgres]
-databases = ["app"]
-
-[stacks.demo]
-
-[routes]
-"/" = "web:8000"
-"#;
-
-/// Everything that can be changed in place.
-pub const CHANGES: &[(&str, &str)] = &[
-    ("t3.small", "t3.medium"),
-    ("disk_gib = 12", "disk_gib = 16"),
-    ("volume_gib = 10", "volume_gib = 20"),
-    ("team = \"shop\"", "owner = \"ops\""),
-    ("203.0.113.0/24", "198.51.100.0/24"),
-    ("\"8h\"", "\"9h\""),
-];
-
-/// What only a new machine can have.
-pub const REPLACEMENT: &[(&str, &str)] = &[("debian-13", "debian-12")];
-
 /// The environment `shop` of one project, in one account.
 pub struct Site {
     folder: TempDir,
-    variables: Vec<(&'static str, String)>,
+    /// What the program finds in its environment, beside what this one has.
+    pub variables: Vec<(&'static str, String)>,
 }
 
 /// When a run is ended from outside.
@@ -106,38 +61,16 @@ pub struct Run {
 
 impl Site {
     pub fn new(cloud: &Cloud) -> Self {
-        let site = Self {
+        let mut site = Self {
             folder: TempDir::with_prefix("provision-life-").unwrap(),
-            variables: vec![
-                ("AWS_ENDPOINT_URL", cloud.endpoint.clone()),
-                ("AWS_ACCESS_KEY_ID", cloud.access_key.clone()),
-                ("AWS_SECRET_ACCESS_KEY", cloud.secret_key.clone()),
-                ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
-                ("PROVISION_OPERATOR_CIDR", OPERATOR.to_owned()),
-            ],
+            variables: cloud.variables(),
         };
+        site.variables.push(("PROVISION_OPERATOR_CIDR", OPERATOR.to_owned()));
         for folder in ["environments", "home"] {
             std::fs::create_dir(site.path(folder)).unwrap();
         }
         std::fs::write(site.path("environments/shop.toml"), FIRST).unwrap();
         site
-    }
-
-    /// Credentials of files in place of those of variables: the profile `base` has the key.
-    pub fn profiles(&mut self, config: &str) {
-        let taken = |name: &str| {
-            let found = self.variables.iter().find(|(known, _)| *known == name);
-            found.map(|(_, value)| value.clone()).unwrap()
-        };
-        let keys = format!(
-            "[base]\naws_access_key_id = {}\naws_secret_access_key = {}\n",
-            taken("AWS_ACCESS_KEY_ID"),
-            taken("AWS_SECRET_ACCESS_KEY")
-        );
-        std::fs::create_dir(self.path("home/.aws")).unwrap();
-        std::fs::write(self.path("home/.aws/credentials"), keys).unwrap();
-        std::fs::write(self.path("home/.aws/config"), config).unwrap();
-        self.variables.retain(|(name, _)| *name != "AWS_ACCESS_KEY_ID");
     }
 
     pub fn path(&self, relative: &str) -> PathBuf {
@@ -190,7 +123,7 @@ impl Site {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_provision"));
         for (name, _) in std::env::vars_os() {
-            if ["AWS_", "XDG_", "PROVISION_"]
+            if ["AWS_", "DIGITALOCEAN_", "XDG_", "PROVISION_"]
                 .iter()
                 .any(|ours| name.to_string_lossy().starts_with(ours))
             {
@@ -259,7 +192,7 @@ impl Site {
         secrets.extend(
             self.variables
                 .iter()
-                .filter(|(name, _)| *name == "AWS_SECRET_ACCESS_KEY")
+                .filter(|(name, _)| SECRETS.contains(name))
                 .map(|(_, value)| value.clone()),
         );
         secrets
@@ -298,9 +231,4 @@ fn lines(pipe: impl std::io::Read + Send + 'static) -> Receiver<String> {
         }
     });
     receiver
-}
-
-/// The region, where a test has to name it.
-pub fn zone(letter: char) -> String {
-    format!("{REGION}{letter}")
 }

@@ -5,9 +5,10 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
-use super::cloud::{Cloud, alone};
-use super::harness::{CHANGES, Ended, REPLACEMENT, Run, Site, Until};
+use super::cloud::{CHANGES, Cloud, REPLACEMENT};
+use super::harness::{Ended, Run, Site, Until};
 use super::same::{Picture, assert_nothing, assert_same, picture};
+use super::scenarios::alone;
 
 /// One place where a run is killed: a rule of the double.
 pub type Place = Value;

@@ -3,9 +3,9 @@
 use serde_json::{Map, Value};
 
 use super::cloud::Cloud;
-use super::harness::{OPERATOR, Site};
+use super::harness::Site;
 
-/// What identifiers of EC2 begin with.
+/// What identifiers of EC2 begin with; others have numbers and UUIDs.
 const KINDS: [&str; 13] = [
     "i", "vol", "sg", "sgr", "eipalloc", "eipassoc", "eni", "key", "subnet", "vpc", "ami", "snap", "igw",
 ];
@@ -19,16 +19,11 @@ pub struct Picture {
 
 /// Everything as it is now, so that it can be compared.
 pub fn picture(cloud: &mut Cloud, site: &Site) -> Picture {
-    let seen = cloud.look();
+    let (seen, known) = cloud.account_now();
     let state = site.state().unwrap();
     let lineage = state["lineage"].as_str().unwrap().to_owned();
-    let elastic = seen["addresses"][0]["ip"].as_str().unwrap_or("none").to_owned();
-    let known = [
-        (cloud.zone.as_str(), "(zone)"),
-        (elastic.as_str(), "(elastic address)"),
-        (lineage.as_str(), "(lineage)"),
-        (lineage.get(..8).unwrap(), "(short)"),
-    ];
+    let mut known: Vec<(&str, &str)> = known.iter().map(|(word, name)| (word.as_str(), *name)).collect();
+    known.extend([(lineage.as_str(), "(lineage)"), (lineage.get(..8).unwrap(), "(short)")]);
     let mut records = state["resources"].clone();
     let records_of = records.as_object_mut().unwrap();
     // The run is ended as it turns to the host, before or after it has written that it does.
@@ -36,30 +31,14 @@ pub fn picture(cloud: &mut Cloud, site: &Site) -> Picture {
     for (address, record) in records_of {
         record.as_object_mut().unwrap().remove("changed_at");
         if address == "machine.instance" {
-            // The one that it had before the elastic one, or not: nobody reaches it there.
+            // The one that it had before the one that stays, or not: nobody reaches it there.
             record["facts"].as_object_mut().unwrap().remove("address");
-        }
-    }
-    // What was terminated is shown for a while and is nothing any more.
-    let mut seen = seen;
-    let instances = seen["instances"].as_array_mut().unwrap();
-    instances.retain(|instance| instance["state"] != "terminated");
-    // Port 22 is open for the caller while it is at the host.
-    for group in seen["security_groups"].as_array_mut().unwrap() {
-        for list in ["in", "in_descriptions"] {
-            let entries = group[list].as_array_mut().unwrap();
-            entries.retain(|entry| !is_operators(entry.as_str().unwrap()));
         }
     }
     Picture {
         account: pretty(&plain(&seen, &known)),
         state: pretty(&plain(&records, &known)),
     }
-}
-
-/// Whether a rule, or what is written on it, is there for a caller only.
-pub fn is_operators(text: &str) -> bool {
-    text.ends_with(OPERATOR) || text.starts_with("provision operator ")
 }
 
 /// That two pictures are the same; shows where they differ.
@@ -76,17 +55,7 @@ pub fn assert_same(what: &str, expected: &Picture, got: &Picture) {
 /// That nothing is there that costs or blocks anything.
 #[track_caller]
 pub fn assert_nothing(cloud: &mut Cloud, what: &str) {
-    let seen = cloud.look();
-    let mut left = Vec::new();
-    for (kind, things) in seen.as_object().unwrap() {
-        for thing in things.as_array().unwrap() {
-            match kind.as_str() {
-                "zones" => left.extend(thing["records"].as_array().unwrap().iter().cloned()),
-                "instances" if thing["state"] == "terminated" => {}
-                _ => left.push(thing.clone()),
-            }
-        }
-    }
+    let left = cloud.left();
     assert!(left.is_empty(), "{what}: left is {left:#?}");
 }
 
@@ -119,6 +88,8 @@ fn plain(value: &Value, known: &[(&str, &str)]) -> Value {
             let members = members.iter().map(|(key, value)| (key.clone(), plain(value, known)));
             Value::Object(members.collect::<Map<_, _>>())
         }
+        // A number that names something.
+        Value::Number(number) if number.as_u64().is_some_and(|number| number >= 10_000_000) => "(number)".into(),
         other => other.clone(),
     }
 }
@@ -161,6 +132,12 @@ fn plain_word(word: &str) -> String {
     }
     if word.parse::<std::net::Ipv4Addr>().is_ok() && word != "0.0.0.0" && !word.ends_with(".0") {
         return "(address)".to_owned();
+    }
+    if word.len() >= 8 && word.bytes().all(|byte| byte.is_ascii_digit()) {
+        return "(number)".to_owned();
+    }
+    if word.len() == 36 && word.split('-').map(str::len).eq([8, 4, 4, 4, 12]) {
+        return "(uuid)".to_owned();
     }
     if word.len() >= 32 && hexadecimal(word) {
         return "(digits)".to_owned();

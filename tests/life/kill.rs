@@ -3,9 +3,8 @@
 
 use serde_json::json;
 
-use super::cloud::{all, alone};
 use super::harness::{Ended, Site, Until};
-use super::same::is_operators;
+use super::scenarios::{all, alone};
 use super::story::{APPLY, CHANGE, DESTROY, Place, REPLACE, Story, ended_as, undisturbed};
 
 #[test]
@@ -65,10 +64,7 @@ fn port_22_is_closed_behind_a_run_that_was_killed() {
         ] {
             let run = site.apply(cloud, until);
             assert_eq!(run.ended, ended, "{}", run.said);
-            let seen = cloud.look();
-            let rules = seen["security_groups"][0]["in"].as_array().unwrap();
-            let open = rules.iter().filter(|rule| is_operators(rule.as_str().unwrap()));
-            assert_eq!(open.count(), usize::from(is_open), "{rules:#?}\n{}", run.said);
+            assert_eq!(cloud.open_for_callers(), usize::from(is_open), "{}", run.said);
         }
     });
 }
