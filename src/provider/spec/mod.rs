@@ -157,7 +157,7 @@ impl InstanceSpec {
     /// What has to be known of a machine that turns itself off at its end; none where it is gone then.
     pub fn after_its_end(&self) -> Option<&'static str> {
         match &self.shape {
-            Shape::Local(_) | Shape::Aws(_) => None,
+            Shape::Local(_) | Shape::Aws(_) | Shape::Ssh(_) => None,
             Shape::DigitalOcean(_) => Some(digitalocean::AFTER_ITS_END),
         }
     }
