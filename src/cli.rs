@@ -20,7 +20,7 @@ Exit codes:
   2    changes pending (plan --detailed-exitcode)
   3    bad input
   4    locked by another run
-  5    refused: protection, data would be lost, or a saved plan that is stale
+  5    refused: protection, data would be lost, a saved plan that is stale; audit found a hole
   130  interrupted";
 
 const BY_DAY: &str = "\
@@ -35,6 +35,8 @@ The first day:
 
 Every day:
   status      Show machine, services, routes, certificates, disk and memory
+  audit       Look from outside and inside whether it is private
+  graph       Draw the environment: what is public, what is not, what needs what
   output      Print what an apply recorded: address, URL, CA certificate
   history     Show who applied what and when, and where the time went
   ssh         Log in, or run one command there
@@ -100,6 +102,10 @@ pub enum Command {
     Apply(Apply),
     /// Show machine, services, routes, certificates, disk and memory.
     Status(Status),
+    /// Look whether it is private: every port from outside; firewall, containers and sshd from inside. Exits with 5 when it is not.
+    Audit(Audit),
+    /// Draw the environment, without network or machine: what is public, what is not, what needs what, where data is kept.
+    Graph(Graph),
     /// Print what an apply recorded: address, URL, CA certificate.
     Output(Output),
     /// Show who applied what and when, and where the time went.
@@ -371,6 +377,40 @@ pub struct Status {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `audit`
+#[derive(Debug, Args)]
+pub struct Audit {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub environment: Name,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How an environment is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Drawing {
+    /// A picture for pages.
+    Svg,
+    /// A flowchart as text, which pull requests and wikis draw.
+    Mermaid,
+}
+
+/// `graph`
+#[derive(Debug, Args)]
+pub struct Graph {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub environment: Name,
+    /// How.
+    #[arg(long, value_enum, default_value_t = Drawing::Svg)]
+    pub format: Drawing,
+    /// Write it into this file instead of to standard output.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 /// `output`

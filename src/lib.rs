@@ -12,12 +12,14 @@
 //! `apply.rs` is the one function that shows the whole way.
 
 pub mod apply;
+pub mod audit;
 pub mod cli;
 pub mod commands;
 pub mod desired;
 pub mod environment;
 #[cfg(test)]
 mod fixture;
+pub mod graph;
 pub mod history;
 pub mod names;
 pub mod note;
@@ -30,3 +32,4 @@ pub mod remote;
 pub mod render;
 pub mod secret;
 pub mod state;
+pub mod svg;

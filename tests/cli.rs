@@ -124,6 +124,41 @@ fn the_examples_are_valid() {
 }
 
 #[test]
+fn an_environment_is_drawn_without_network_or_machine() {
+    let project = Project::new(SHOP);
+    let svg = done(&project, &["graph", "demo"]);
+    assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"), "{svg}");
+    for word in [
+        "shop.example.com/api/*",
+        "admin.shop.example.com/deep/",
+        "to web:8000",
+        ">postgres<",
+        "5 GiB",
+    ] {
+        assert!(svg.contains(word), "{word} in\n{svg}");
+    }
+    let file = project.root().join("demo.svg");
+    done(&project, &["graph", "demo", "--out", file.to_str().unwrap()]);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), svg);
+    check("xmllint", &["--noout", "demo.svg"], &project.root());
+    assert!(done(&project, &["graph", "demo", "--format", "mermaid"]).starts_with("flowchart LR\n"));
+    let told = project.run(&["graph", "demo", "--out", "nowhere/demo.svg"]);
+    assert!(
+        told.starts_with("exit code 1\n") && told.contains("failed to write nowhere/demo.svg"),
+        "{told}"
+    );
+}
+
+#[test]
+fn what_was_never_applied_cannot_be_audited() {
+    let told = Project::new(SHOP).run(&["audit", "demo"]);
+    assert!(
+        told.starts_with("exit code 3\n") && told.contains("provision apply demo"),
+        "{told}"
+    );
+}
+
+#[test]
 fn rendering_twice_gives_the_same_bytes() {
     let project = Project::new(SHOP);
     let first = rendered(&project, "first");

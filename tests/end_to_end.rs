@@ -10,6 +10,8 @@
     reason = "a test may fail loudly and tell its story"
 )]
 
+#[path = "e2e/audit.rs"]
+mod audit;
 #[cfg(feature = "aws")]
 #[path = "e2e/aws.rs"]
 mod aws;

@@ -149,6 +149,24 @@ fn each_system_has_its_first_plan() {
     );
 }
 
+/// Their pictures in the documents are those that the program draws. `UPDATE=1` draws them anew.
+#[test]
+fn each_system_is_drawn() {
+    let project = project();
+    let mut wrong = Vec::new();
+    for system in ["analytics", "commerce-postgres-events", "events", "passport", "suite"] {
+        let output = project.output(&["graph", system]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/systems/{system}.svg"));
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&path, &output.stdout).unwrap();
+        } else if std::fs::read(&path).unwrap_or_default() != output.stdout {
+            wrong.push(system);
+        }
+    }
+    assert!(wrong.is_empty(), "run UPDATE=1 when this is meant: {wrong:?}");
+}
+
 #[test]
 fn compose_takes_every_stack_of_every_system() {
     let project = project();

@@ -15,7 +15,7 @@ use super::saved::Order;
 use super::shown::Shown;
 use super::stop::until_stopped;
 use super::terminal::confirm;
-use super::{Failure, costs, destroy, output};
+use super::{Failure, audit, costs, destroy, output};
 use crate::apply::{HostLease, Keep as _, RealWorld, apply};
 use crate::cli;
 use crate::plan::{plan_with, settle};
@@ -97,6 +97,7 @@ async fn way(
                 lock: &lock,
             };
             if plan.is_empty() {
+                audit::in_short(session.as_ref(), &desired, state.endpoint().as_ref(), shown, &stop).await; // reads the host
                 lease.release(session.as_ref()).await;
                 hang_up(session).await;
                 let settled = settle(&plan, &mut state, &observed, Timestamp::now());
@@ -146,6 +147,9 @@ async fn way(
             )
             .await; // acts
             let session = world.session.take();
+            if result.is_ok() && plan.look_again.is_none() {
+                audit::in_short(session.as_ref(), &desired, state.endpoint().as_ref(), shown, &stop).await; // reads the host
+            }
             if result.is_err() || plan.look_again.is_none() {
                 lease.release(session.as_ref()).await;
             }

@@ -1,6 +1,7 @@
 //! One file a command. `apply.rs` is the one function that shows the whole way.
 
 mod apply;
+mod audit;
 mod backend;
 mod caller;
 mod clouds;
@@ -12,6 +13,7 @@ mod extend;
 mod failure;
 mod files;
 mod gc;
+mod graph;
 mod history;
 mod init;
 mod kept;
@@ -71,6 +73,8 @@ async fn command(cli: Cli) -> Result<(), Failure> {
         Command::Apply(args) if args.refresh_only => Box::pin(refresh::take(directory, operator, args)).await,
         Command::Apply(args) => Box::pin(apply::run(directory, operator, args)).await,
         Command::Status(args) => Box::pin(status::run(directory, operator, args)).await,
+        Command::Audit(args) => Box::pin(audit::run(directory, operator, args)).await,
+        Command::Graph(args) => graph::run(directory, args),
         Command::Output(args) => output::run(directory, args),
         Command::History(args) => history::run(directory, args),
         Command::Ssh(args) => Box::pin(ssh::run(directory, operator, args)).await,

@@ -147,6 +147,18 @@ impl Shown {
         waiting(note);
     }
 
+    /// What an audit in short found, in one line. A program is told what is bad.
+    pub fn audit(&self, line: &str, bad: bool) {
+        if self.with(|state| matches!(state.audience, Audience::People(_))) {
+            tell(line);
+        } else if bad {
+            self.tell(Told::Warning {
+                address: None,
+                message: line.to_owned(),
+            });
+        }
+    }
+
     /// The environment's outputs, for the summary.
     pub fn outputs(&self, outputs: &BTreeMap<String, String>) {
         self.with(|state| state.tally.outputs.clone_from(outputs));

@@ -14,6 +14,9 @@ use crate::render::{Bindings, Rendered};
 /// The edge's image, as in its Compose file.
 pub const IMAGE: &str = "caddy:2";
 
+/// The edge's volumes, as in its Compose file.
+const VOLUMES: [&str; 2] = ["data", "state"];
+
 /// The edge; none without routes or when something is wrong, which is said.
 pub fn edge(
     findings: &mut Findings<'_>,
@@ -79,6 +82,9 @@ pub fn edge(
                     image: Some(IMAGE.to_owned()),
                     instances: Some(1),
                     may_end: false,
+                    after: BTreeSet::new(),
+                    volumes: VOLUMES.map(str::to_owned).into(),
+                    networks: BTreeSet::new(),
                 },
             )]),
             jobs: Jobs::default(),
@@ -230,5 +236,20 @@ pub fn url(domain: &Rendered, bindings: &Bindings) -> String {
     match bindings.endpoint.as_ref().map(|endpoint| endpoint.https) {
         Some(443) | None => format!("https://{host}"),
         Some(port) => format!("https://{host}:{port}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment::compose::Compose;
+    use crate::environment::diagnostic::Source;
+
+    #[test]
+    fn what_is_said_of_the_edge_is_in_its_compose_file() {
+        let compose = Compose::decode(&Source::new("compose.yaml", COMPOSE)).unwrap();
+        let caddy = &compose.services["caddy"];
+        assert_eq!(caddy.image.as_ref().unwrap().get(), IMAGE);
+        assert_eq!(caddy.volumes, VOLUMES.map(str::to_owned).into());
     }
 }

@@ -130,6 +130,12 @@ pub struct DesiredService {
     pub instances: Option<u32>,
     /// Whether an instance that ended by itself is as it shall be: it is not meant to be started again.
     pub may_end: bool,
+    /// The services of its stack that it waits for.
+    pub after: BTreeSet<String>,
+    /// Docker volumes that it keeps its data in, as its stack's file names them.
+    pub volumes: BTreeSet<String>,
+    /// Networks of its stack's own that it is in; `default` is the one that all stacks share. Empty when it is in that one alone.
+    pub networks: BTreeSet<String>,
 }
 
 /// One file of a stack.

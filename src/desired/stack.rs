@@ -391,6 +391,9 @@ fn services(compose: &Compose, jobs: &Jobs, scale: &BTreeMap<String, u32>) -> BT
                     image: image_of(service),
                     instances,
                     may_end,
+                    after: service.depends_on.iter().map(|other| other.get().clone()).collect(),
+                    volumes: service.volumes.clone(),
+                    networks: service.networks.iter().map(|network| network.get().clone()).collect(),
                 },
             )
         })

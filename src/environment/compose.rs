@@ -59,6 +59,8 @@ pub struct Service {
     pub privileged: Option<Range<usize>>,
     /// Bind mounts of the host's files, with the source as written: relative to the stack's folder, or absolute.
     pub binds: Vec<Spanned<String>>,
+    /// Docker volumes that it mounts, by name; those without a name are left out.
+    pub volumes: BTreeSet<String>,
     /// Files of variables; those with `required: false` are left out.
     pub env_files: Vec<Spanned<String>>,
     /// Names of the variables that it takes from `.env`: `${NAME}`, and entries of `environment` without a value.
@@ -222,6 +224,9 @@ impl View<'_> {
                 .iter()
                 .filter_map(bind)
                 .collect(),
+            volumes: get("volumes")
+                .map(|node| node.items().iter().filter_map(volume).collect())
+                .unwrap_or_default(),
             env_files: get("env_file").map(env_files).unwrap_or_default(),
             variables: variables::names(node).chain(passed_on(get("environment"))).collect(),
             secrets: get("secrets").map(used).unwrap_or_default(),
@@ -360,6 +365,22 @@ fn bind(node: &Node) -> Option<Spanned<String>> {
         .zip(text.contains(':').then_some(()))?;
     let is_path = source.starts_with(['.', '/', '~']);
     is_path.then(|| Spanned::at(source.to_owned(), node.span.clone()))
+}
+
+/// `data:/var/lib/app`, or `{type: volume, source: data, …}`.
+fn volume(node: &Node) -> Option<String> {
+    if let Value::Map(_) = node.value {
+        let kind = node.get("type").and_then(|(_, kind)| kind.text());
+        return match kind.as_deref() {
+            Some("volume") => node.get("source").and_then(|(_, source)| source.text()),
+            _ => None,
+        };
+    }
+    let text = node.text()?;
+    let (name, rest) = text.split_once(':')?;
+    // Anything else is a path, or not known before the host fills it in.
+    let named = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b)) && !name.starts_with(['.', '-']);
+    (named && !rest.is_empty()).then(|| name.to_owned())
 }
 
 fn env_files(node: &Node) -> Vec<Spanned<String>> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Record, Standing, Step, Wait};
 use crate::progress::words::{one_line, time};
+use crate::svg::{columns, round};
 
 /// Pixels. The picture is as wide as a page's column, and as high as it has steps.
 const WIDTH: f64 = 960.0;
@@ -307,37 +308,12 @@ fn took(millis: u64) -> String {
 
 /// As many characters as fit, in one line.
 fn cut(words: &str, most: usize) -> String {
-    let words = one_line(words);
-    if words.chars().count() <= most {
-        return words;
-    }
-    words.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+    crate::svg::cut(&one_line(words), most)
 }
 
-/// Text as XML: without what XML cannot hold.
+/// Text as XML, in one line.
 fn text(words: &str) -> String {
-    let mut out = String::new();
-    for character in one_line(words).chars() {
-        match character {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\u{fffe}' | '\u{ffff}' => out.push(' '),
-            other => out.push(other),
-        }
-    }
-    out
-}
-
-/// A tenth of a pixel is enough.
-fn round(pixels: f64) -> f64 {
-    (pixels * 10.0).round() / 10.0
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a number of characters")]
-fn columns(letters: usize) -> f64 {
-    letters as f64
+    crate::svg::text(&one_line(words))
 }
 
 #[expect(
@@ -355,31 +331,7 @@ mod tests {
     use crate::history::recorder::tests::recorded;
     use crate::names::Address;
     use crate::progress::stream::Outcome;
-
-    /// Every element is closed in its order, every `<` and `&` begins something that XML knows.
-    fn well_formed(svg: &str) {
-        let mut open = Vec::new();
-        let mut rest = svg;
-        while let Some(at) = rest.find('<') {
-            let text = &rest[..at];
-            assert!(!text.contains('>'), "{text}");
-            for entity in text.split('&').skip(1) {
-                let name = entity.split(';').next().unwrap();
-                assert!(["amp", "lt", "gt", "quot"].contains(&name), "{text}");
-            }
-            let end = at + rest[at..].find('>').unwrap();
-            let tag = &rest[at + 1..end];
-            assert_eq!(tag.matches('"').count() % 2, 0, "{tag}");
-            if let Some(name) = tag.strip_prefix('/') {
-                assert_eq!(open.pop(), Some(name), "{tag}");
-            } else if !tag.ends_with('/') {
-                open.push(tag.split(' ').next().unwrap());
-            }
-            rest = &rest[end + 1..];
-        }
-        assert!(open.is_empty(), "{open:?}");
-        assert!(svg.chars().all(|c| c == '\n' || !c.is_control()));
-    }
+    use crate::svg::tests::well_formed;
 
     #[test]
     fn a_failed_run_is_drawn() {

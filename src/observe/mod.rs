@@ -1,6 +1,7 @@
 //! What there is: read from the provider and from the host, never written.
 
 pub mod certificates;
+pub mod outside;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

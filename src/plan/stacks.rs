@@ -251,6 +251,9 @@ fn shown(stack: &DesiredStack) -> Vec<(String, String)> {
             image,
             instances,
             may_end: _,
+            after: _,
+            volumes: _,
+            networks: _,
         } = service;
         let kind = match instances {
             Some(1) => String::new(),

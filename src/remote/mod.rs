@@ -5,6 +5,7 @@
 //! the commands are for.
 
 pub mod archive;
+pub mod audit;
 pub mod command;
 pub mod error;
 pub mod interactive;

@@ -10,6 +10,8 @@ pub struct Script {
 impl Script {
     /// Reads what is on the host and prints it as JSON; read by [`super::Probe`].
     pub const PROBE: Self = Self::new("probe", include_str!("scripts/probe.sh"));
+    /// Prints as JSON what keeps the host private: `SALT [updates]`; read by [`super::audit::Walls`].
+    pub const AUDIT: Self = Self::new("audit", include_str!("scripts/audit.sh"));
     /// Takes a packed stack from stdin: `STACK DIGEST BYTES`.
     pub const RECEIVE_STACK: Self = Self::new("receive-stack", include_str!("scripts/receive-stack.sh"));
     /// Puts a received release in place: `STACK DIGEST`.

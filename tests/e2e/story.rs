@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::time::Duration;
 
+use super::audit::audit_finds_every_hole;
 use super::drift::everything_done_by_hand_is_seen_and_repaired;
 use super::lab::{Lab, alive, kill, reaches, signal, until};
 
@@ -19,6 +20,7 @@ pub fn tell(lab: &Lab) {
     a_changed_compose_file_touches_only_its_stack(lab);
     drift_is_seen_and_repaired(lab);
     everything_done_by_hand_is_seen_and_repaired(lab);
+    audit_finds_every_hole(lab);
     an_unhealthy_release_is_rolled_back(lab);
     a_network_that_vanishes_is_told(lab);
     a_full_disk_is_told(lab);

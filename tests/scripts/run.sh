@@ -173,6 +173,96 @@ else
   echo 'skipped  probe.sh on a changed host: no mount namespaces here'
 fi
 
+# --- the audit on a host with everything open: tools that answer from files, in a mount namespace
+audit_world() {
+  mkdir -p "$T/a/sbin"
+  printf '#!/bin/sh\necho "table inet provision {"; printf "\\tchain input {\\n\\t\\tiif \\"lo\\" accept\\n\\t}\\n}\\n"\n' >"$T/a/sbin/nft"
+  printf '#!/bin/sh\nprintf -- "-P INPUT ACCEPT\\n-A DOCKER-USER -m comment --comment \\"a \\\\\\\\ b\\" -j ACCEPT\\n"\n' >"$T/a/sbin/iptables"
+  printf '#!/bin/sh\nexit 1\n' >"$T/a/sbin/ip6tables"
+  # shellcheck disable=SC2016 # the dollar is the tool's
+  printf '#!/bin/sh\ncase $3 in user=root,*) echo "permitrootlogin yes" ;; user=deploy,*) echo "permitrootlogin no" ;; esac\n' >"$T/a/sbin/sshd"
+  cat >"$T/a/sbin/ss" <<'END'
+#!/bin/sh
+echo 'tcp LISTEN 0 4096 0.0.0.0:5432 0.0.0.0:* users:(("docker-proxy",pid=1,fd=4))'
+echo 'tcp LISTEN 0 128 [::1]:631 [::]:*'
+END
+  cat >"$T/a/sbin/apt-get" <<'END'
+#!/bin/sh
+echo 'Inst openssl [3.0.1] (3.0.2 Debian-Security:13/stable-security [amd64])'
+echo 'Inst vim [1] (2 Debian:13.1/stable [amd64])'
+echo 'Conf openssl (3.0.2 Debian-Security:13/stable-security [amd64])'
+END
+  cat >"$T/a/sbin/docker" <<'END'
+#!/bin/sh
+case $1 in
+  ps) printf 'one\ntwo\nthree\n' ;;
+  inspect)
+    [ ! -e "$AUDIT_TEMPLATE" ] || { echo "template parsing error: no such field" >&2; exit 64; }
+    cat <<'ANSWER'
+C {"name":"app-web-1","project":"app","service":"web","image":"x:1","user":"","privileged":true,"network_mode":"host","pid_mode":"host","cap_add":["SYS_ADMIN"],"mounts":[{"Type":"bind","Source":"/var/run/docker.sock"}],"ports":{"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"80"}]}
+E "PATH=/usr/bin"
+E "PASSWORD=hunter\"2=\u003c"
+E "EMPTY="
+E "BARE"
+E "URL=postgresql://app:pa%2Fss@db:5432/app"
+E "NOURL=https://example.com/a@b"
+C {"name":"two","project":null,"service":null,"image":"x:1","user":"1","privileged":false,"network_mode":"n","pid_mode":"","cap_add":null,"mounts":[],"ports":null
+C {"name":"three","project":null,"service":null,"image":"x:1","user":"1","privileged":false,"network_mode":"n","pid_mode":"","cap_add":null,"mounts":[],"ports":{}
+E "TOKEN=t0ken"
+ANSWER
+    ;;
+esac
+END
+  chmod 755 "$T/a/sbin/"*
+}
+if [ -w /run ] && unshare --mount true 2>/dev/null; then
+  audit_world
+  export AUDIT_TEMPLATE="$T/a/template"
+  # shellcheck disable=SC2016 # the inner shell's dollars
+  audit() { unshare --mount sh -c 'mount --bind "$1/a/sbin" /usr/local/sbin && script=$2 && shift 2 && SUDO_USER=deploy exec sh -s -- "$@" <"$script"' _ "$T" "$HOST/audit.sh" "$@"; }
+  audit SALT updates >"$T/audit.json" || fail 'audit.sh does not end well'
+  python3 - "$T/audit.json" <<'END' || fail 'audit.sh does not tell a host with everything open as it is'
+import hashlib, json, sys
+text = open(sys.argv[1], encoding="utf-8").read()
+audit = json.loads(text)
+assert set(audit) == {"audit", "clock", "ipv6", "listeners", "nft", "iptables", "ip6tables", "sshd", "docker", "containers", "updates", "reboot"}, audit
+assert audit["nft"].splitlines()[2] == '\t\tiif "lo" accept', audit["nft"]
+assert audit["iptables"].splitlines()[1] == '-A DOCKER-USER -m comment --comment "a \\ b" -j ACCEPT', audit["iptables"]
+assert audit["ip6tables"] is None and audit["docker"] is True
+assert audit["sshd"] == {"root": "permitrootlogin yes", "login": "permitrootlogin no"}, audit["sshd"]
+assert audit["listeners"] == [{"proto": "tcp", "address": "0.0.0.0", "port": 5432, "process": "docker-proxy"},
+                              {"proto": "tcp", "address": "::1", "port": 631, "process": None}], audit["listeners"]
+assert (audit["updates"]["security"], audit["updates"]["others"]) == (["openssl"], 1), audit["updates"]
+one, two, three = audit["containers"]
+assert one["privileged"] and one["pid_mode"] == "host" and one["mounts"][0]["Source"] == "/var/run/docker.sock", one
+env = {own["name"]: own for own in one["env"]}
+digest = lambda value: hashlib.sha256(b"SALT" + value).hexdigest()
+assert env["PASSWORD"]["value"] == digest(b'hunter\\"2=\\u003c') and env["PASSWORD"]["password"] is None, env
+assert env["URL"]["password"] == digest(b"pa%2Fss") and env["NOURL"]["password"] is None, env
+assert env["EMPTY"]["value"] is None and env["BARE"]["value"] is None, env
+assert two["env"] == [] and three["env"][0]["value"] == digest(b"t0ken"), (two, three)
+for secret in ("hunter", "pa%2Fss", "t0ken"):
+    assert secret not in text, secret
+END
+  audit SALT >"$T/audit.json"
+  python3 -c 'import json, sys; assert json.load(open(sys.argv[1]))["updates"] is None' "$T/audit.json" || fail 'audit.sh asks apt unasked'
+  # A value reaches no command line, and nothing of it stays.
+  [ -z "$(find /run -maxdepth 1 -name 'provision-audit.*')" ] || fail 'audit.sh leaves something in /run'
+  : >"$AUDIT_TEMPLATE"
+  rc=0; audit SALT >"$T/audit.json" 2>"$T/audit.said" || rc=$?
+  grep -q 'template' "$T/audit.said" || rc=0
+  [ "$rc" = 70 ] || fail "audit.sh takes a docker that does not understand it for one without containers: $rc"
+  # A host with nothing at all: no docker, no firewall, no sshd.
+  for tool in docker nft iptables sshd ss apt-get; do printf '#!/bin/sh\nexit 127\n' >"$T/a/sbin/$tool"; done
+  audit SALT updates | python3 -c '
+import json, sys
+audit = json.load(sys.stdin)
+assert audit["docker"] is False and audit["nft"] is None and audit["containers"] == [] and audit["updates"] is None, audit' || fail 'audit.sh on a bare host'
+  ok 'audit.sh tells what is open, and no value'
+else
+  echo 'skipped  audit.sh: no mount namespaces here'
+fi
+
 # --- the end of the time to live
 mkdir -p "$T/fake"
 cat >"$T/fake/systemctl" <<'END'

@@ -86,6 +86,27 @@ fn the_view_sees_what_matters() {
 }
 
 #[test]
+fn named_volumes_are_told_from_paths() {
+    let text = r#"services:
+  db:
+    volumes:
+      - data:/var/lib/db
+      - socket_1.x:/run/db:ro
+      - ./conf:/etc/db
+      - /srv:/srv
+      - ~/keys:/keys
+      - ${ROOT:-/var/lib/docker}/containers:/logs:ro
+      - /anonymous
+      - { type: volume, source: more, target: /more }
+      - { type: volume, target: /unnamed }
+      - { type: bind, source: ./site, target: /site }
+"#;
+    let compose = Compose::decode(&source(text)).unwrap();
+    let names: Vec<&str> = compose.services["db"].volumes.iter().map(String::as_str).collect();
+    assert_eq!(names, ["data", "more", "socket_1.x"]);
+}
+
+#[test]
 fn published_ports_are_seen_through_anchors_and_host_networking() {
     let compose = Compose::decode(&source(WHOLE)).unwrap();
     let found: Vec<_> = published_ports(&compose)
