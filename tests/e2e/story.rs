@@ -271,7 +271,7 @@ fn a_network_that_vanishes_is_told(lab: &Lab) {
     for line in BufReader::new(apply.stderr.take().unwrap()).lines() {
         let line = line.unwrap();
         eprintln!("{line}");
-        if !frozen && line.contains("stack.demo") && line.contains("deploy") {
+        if !frozen && line.contains("stack.demo: update") {
             signal(pid, "STOP");
             frozen = true;
         }
