@@ -3,6 +3,12 @@
 //!
 //! Real files are mutated at random; a failing input is made small and shown. `PROVISION_FUZZ_CASES` says how many a reader gets.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test's helpers are tests too; clippy's own exception knows only functions marked as one"
+)]
+
 #[path = "fuzz/mutate.rs"]
 mod mutate;
 

@@ -120,7 +120,7 @@ mod tests {
         for (form, shown) in [
             (secret.to_owned(), "(secret)"),
             (url.clone(), "(secret)"),
-            (url.to_lowercase().replace("w%c3", "w%c3"), "(secret)"),
+            (url.to_lowercase(), "(secret)"),
             (serde_json::to_string(secret).unwrap(), "\"(secret)\""),
             (hex.clone(), "(secret)"),
             (hex.to_uppercase(), "(secret)"),

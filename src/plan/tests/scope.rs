@@ -119,7 +119,8 @@ fn a_machine_made_anew_takes_all_that_was_on_it_along() {
 /// Asking for everything by name is asking for nothing in particular.
 #[test]
 fn all_targets_are_the_whole_plan() {
-    let changes: [&dyn Fn(&Lab, &mut Run); 5] = [
+    type Change<'a> = &'a dyn Fn(&Lab, &mut Run);
+    let changes: [Change<'_>; 5] = [
         &|_, _| {},
         &|lab, _| {
             lab.change("debian-13", "debian-12");

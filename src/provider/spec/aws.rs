@@ -69,7 +69,7 @@ pub const TOLD: [&str; 12] = [
 
 impl AwsShape {
     /// One to begin a test with.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "aws"))]
     pub(in crate::provider) fn small() -> Self {
         Self {
             region: None,
