@@ -27,6 +27,8 @@ use provision::environment::diagnostic::{Problems, Source};
 use provision::environment::manifest::Manifest;
 use provision::environment::{LoadError, load};
 use provision::names::{EnvironmentName, Lineage};
+use provision::plan::render_outline;
+use provision::planfile::{PlanFile, markdown};
 use provision::remote::Probe;
 use provision::render::Bindings;
 use provision::state::Store;
@@ -218,6 +220,26 @@ fn probes() {
                 text.starts_with("failed to read the host's probe") && text.len() < 2000,
                 "{text}"
             );
+        }
+        Ok(())
+    });
+}
+
+/// Saved plans, through to what is shown of them: a plan comes from another computer's run.
+#[test]
+fn saved_plans() {
+    fuzz(&files("src/planfile/tests", ".json"), 1, |bytes| {
+        match PlanFile::parse(bytes) {
+            Ok(plan) => {
+                prop_assert!(!render_outline(&plan.plan, false).is_empty());
+                prop_assert!(!markdown(&plan).is_empty());
+                let again = plan.pretty().map_err(|why| TestCaseError::fail(why.to_string()))?;
+                prop_assert!(
+                    PlanFile::parse(again.as_bytes()).is_ok(),
+                    "it does not read what it wrote"
+                );
+            }
+            Err(why) => prop_assert!(!why.to_string().is_empty() && !why.remedy().is_empty()),
         }
         Ok(())
     });

@@ -21,7 +21,7 @@ use crate::environment::{FOLDER, environments, find_root};
 use crate::names::{Address, EnvironmentName, Lineage};
 use crate::plan::{end_is_set, plan_destroy, render_plan};
 use crate::provider::{Found, Money, Provider};
-use crate::state::State;
+use crate::state::{State, StoreError};
 
 /// One life of one environment.
 #[derive(Debug, Serialize)]
@@ -136,12 +136,15 @@ fn home(root: &Path, environment: &EnvironmentName, lineage: &Lineage) -> Option
     let files = files.iter().filter_map(|file| file.parse::<EnvironmentName>().ok());
     let candidates = std::iter::once(environment.clone()).chain(files.filter(|file| file != environment));
     for file in candidates {
-        let written = match store(root, environment, &file).and_then(|store| Ok(store.load()?)) {
-            Ok(Some(state)) if state.lineage == *lineage => state.file.unwrap_or_else(|| environment.clone()),
-            Ok(_) => continue,
+        let written = match store(root, environment, &file).map(|store| store.load()) {
+            Ok(loaded) => match of_life(loaded, lineage) {
+                Kept::Here(written) => written.unwrap_or_else(|| environment.clone()),
+                Kept::Unread => file,
+                Kept::NotHere => continue,
+            },
             // Another file's mistakes say nothing of this environment.
             Err(_) if file != *environment => continue,
-            Err(_) => environment.clone(),
+            Err(_) => file,
         };
         // A file that is gone leaves what is remembered.
         let is_there = root.join(FOLDER).join(format!("{written}.toml")).is_file();
@@ -157,6 +160,26 @@ fn home(root: &Path, environment: &EnvironmentName, lineage: &Lineage) -> Option
         });
     }
     None
+}
+
+/// Whether a store keeps the state of a life.
+#[derive(Debug, PartialEq, Eq)]
+enum Kept {
+    /// It does; the file that it was written in, where that has another name.
+    Here(Option<EnvironmentName>),
+    /// It may: nobody knows what would be forgotten, so what is swept there ends with the reason.
+    Unread,
+    /// It does not.
+    NotHere,
+}
+
+fn of_life(loaded: Result<Option<State>, StoreError>, lineage: &Lineage) -> Kept {
+    match loaded {
+        Ok(Some(state)) if state.lineage == *lineage => Kept::Here(state.file),
+        // What is kept elsewhere is found there.
+        Ok(_) | Err(StoreError::Elsewhere { .. }) => Kept::NotHere,
+        Err(_) => Kept::Unread,
+    }
 }
 
 /// The end that an extension has recorded and not brought about: what is marked is not true then.
@@ -326,6 +349,18 @@ mod tests {
                                machine.volume id-machine.volume
         prod         02020202  machine.instance id-machine.instance  24 h  1.90 USD  no state here
         ");
+    }
+
+    #[test]
+    fn a_store_that_cannot_be_read_may_keep_the_life() {
+        let lineage = Lineage::from_bytes([1; 16]);
+        let mut state = State::new("pilot-7".parse().unwrap(), lineage.clone());
+        state.file = Some("pilot".parse().unwrap());
+        let file = state.file.clone();
+        assert_eq!(of_life(Ok(Some(state.clone())), &lineage), Kept::Here(file));
+        assert_eq!(of_life(Ok(Some(state)), &Lineage::from_bytes([2; 16])), Kept::NotHere);
+        assert_eq!(of_life(Ok(None), &lineage), Kept::NotHere);
+        assert_eq!(of_life(Err(StoreError::NotBuilt), &lineage), Kept::Unread);
     }
 
     #[test]

@@ -18,7 +18,7 @@ forget_first() { ! systemctl -q is-active "$FIRST" || systemctl stop "$FIRST"; }
 
 case ${1:-} in
   never)
-    systemctl -q disable --now provision-ttl.timer 2>/dev/null || true
+    [ ! -e "$UNITS/provision-ttl.timer" ] || systemctl -q disable --now provision-ttl.timer
     rm -f "$UNITS/provision-ttl.timer" "$UNITS/provision-ttl.service" "$LIB/ttl" "$VAR/expires"
     systemctl daemon-reload
     forget_first
