@@ -267,9 +267,11 @@ proptest! {
     }
 
     #[test]
-    fn no_cut_makes_it_panic(cut in 0_usize..4000) {
-        let text = include_str!("tests/version-1.json");
-        let Some(text) = text.get(..cut) else { return Ok(()) };
+    fn no_cut_makes_it_panic(cut in 0_usize..1900) {
+        // Without its last newline the file is whole.
+        let text = include_str!("tests/version-1.json").trim_end();
+        prop_assume!(cut < text.len());
+        let text = text.get(..cut).unwrap_or_default();
         let told = PlanFile::parse(text.as_bytes());
         let right = matches!(told, Err(PlanFileError::Cut { .. } | PlanFileError::Other { .. }));
         prop_assert!(right, "{:?}", told);
