@@ -25,6 +25,8 @@ mod drift;
 mod host;
 #[path = "e2e/lab.rs"]
 mod lab;
+#[path = "e2e/stand_ins.rs"]
+mod stand_ins;
 #[path = "e2e/story.rs"]
 mod story;
 #[path = "e2e/systems.rs"]
@@ -53,6 +55,21 @@ fn a_marker_secret_is_nowhere_but_where_it_belongs() {
 fn two_of_the_systems_serve() {
     if let Some(lab) = Lab::new("systems", "debian-13-docker.qcow2") {
         systems::tell(&lab);
+    }
+}
+
+/// Three larger systems of `environments/`, one after the other.
+#[test]
+#[ignore = "half an hour of emulation: `make systems`"]
+fn the_other_systems_apply_and_serve_with_stand_ins() {
+    for (name, tell) in [
+        ("events", stand_ins::events as fn(&Lab)),
+        ("passport", stand_ins::passport),
+        ("suite", stand_ins::suite),
+    ] {
+        if let Some(lab) = Lab::new(name, "debian-13-docker.qcow2") {
+            tell(&lab);
+        }
     }
 }
 

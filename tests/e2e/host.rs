@@ -159,9 +159,9 @@ impl Host {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        child.stdin.take().unwrap().write_all(input).unwrap();
+        let written = child.stdin.take().unwrap().write_all(input);
         let output: Output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "{command}: {}", text(&output));
+        assert!(output.status.success(), "{command}: {written:?} {}", text(&output));
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
