@@ -28,9 +28,9 @@ test: install-test ## everything: unit, golden, fault and end-to-end tests on re
 clean-demo: ## take the demo back
 	@$(PROVISION) destroy demo --yes
 
-systems: install-test ## the larger systems of environments/ on machines of this computer, half an hour
+systems: install-test ## the five systems of environments/ on machines of this computer, most of an hour
 	@$(MAKE) --no-print-directory -j2 build-tests lab-systems
-	$(CARGO) test --test end_to_end -- --ignored --nocapture the_other_systems
+	$(CARGO) test --test end_to_end -- --ignored
 
 bench: install-test ## numbers for the README, on the release build without the clouds
 	@$(MAKE) --no-print-directory lab
@@ -59,11 +59,11 @@ lab:
 	@tests/lab/containers caddy_2 postgres_17 provision-demo_1
 	@ln -sfn "$(PROVISION_LAB_DIR)" .lab
 
-# The images of the tests; some take a compiler.
+# A small image of the tests' own.
 lab-containers: lab
-	@tests/lab/containers analytics-backend_1 analytics-frontend_1 busybox_1 commerce-shop_1 nginx_1.30-alpine redis_8.10-alpine
+	@tests/lab/containers busybox_1
 
-# Those of the larger systems too: RabbitMQ, Node, and a stand-in for what Debian does not have.
+# Those of the five systems: nginx, Redis, RabbitMQ, Node, Python, Go, and a stand-in for what Debian does not have.
 lab-systems: lab-containers
 	@tests/lab/containers
 

@@ -52,6 +52,7 @@ fn a_marker_secret_is_nowhere_but_where_it_belongs() {
 
 /// The analytics site and the commerce application of `environments/`, their stacks as they are there, with the real programs.
 #[test]
+#[ignore = "a quarter of an hour of emulation: `make systems`"]
 fn two_of_the_systems_serve() {
     if let Some(lab) = Lab::new("systems", "debian-13-docker.qcow2") {
         systems::tell(&lab);
