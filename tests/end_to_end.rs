@@ -19,6 +19,10 @@ mod aws;
 mod canary;
 #[path = "e2e/cloud.rs"]
 mod cloud;
+#[path = "e2e/digitalocean.rs"]
+mod digitalocean;
+#[path = "e2e/double.rs"]
+mod double;
 #[path = "e2e/drift.rs"]
 mod drift;
 #[path = "e2e/host.rs"]
@@ -108,5 +112,13 @@ fn a_host_of_somebody_else_is_left_as_it_was_found() {
 fn an_instance_in_the_cloud_lives_through_its_days() {
     if let Some((lab, cloud)) = Lab::in_cloud("cloud") {
         aws::tell(&lab, &cloud);
+    }
+}
+
+/// The same chapters on a Droplet.
+#[test]
+fn a_droplet_lives_through_its_days() {
+    if let Some((lab, cloud)) = Lab::in_cloud("droplet") {
+        digitalocean::tell(&lab, &cloud);
     }
 }
