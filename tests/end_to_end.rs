@@ -1,7 +1,8 @@
 //! The whole way on real machines: QEMU, cloud-init, sshd, Docker, Compose, Caddy, PostgreSQL, booted from the tool's own
 //! user-data. Needs what `make lab` builds; without it the tests say so and pass.
 //!
-//! A boot under emulation takes a minute or two, so one machine lives through one long story, told in order.
+//! A boot under emulation takes a minute or two, so one machine lives through one long story, told in order: `e2e/life.rs`, the
+//! same on all four providers. `e2e/PROVIDER.rs` holds what differs there.
 
 #![allow(
     clippy::unwrap_used,
@@ -29,10 +30,12 @@ mod drift;
 mod host;
 #[path = "e2e/lab.rs"]
 mod lab;
+#[path = "e2e/life.rs"]
+mod life;
+#[path = "e2e/local.rs"]
+mod local;
 #[path = "e2e/stand_ins.rs"]
 mod stand_ins;
-#[path = "e2e/story.rs"]
-mod story;
 #[path = "e2e/systems.rs"]
 mod systems;
 
@@ -42,7 +45,7 @@ use lab::Lab;
 #[test]
 fn a_demo_lives_through_its_days() {
     if let Some(lab) = Lab::new("demo", "debian-13-docker.qcow2") {
-        story::tell(&lab);
+        life::live(&lab, &local::Local);
     }
 }
 
@@ -94,7 +97,7 @@ fn the_commerce_suite_serves() {
 #[test]
 fn a_plain_cloud_image_comes_up_by_user_data_alone() {
     if let Some(lab) = Lab::new("plain", "debian-13.qcow2") {
-        story::plain(&lab);
+        local::plain(&lab);
     }
 }
 
@@ -102,7 +105,7 @@ fn a_plain_cloud_image_comes_up_by_user_data_alone() {
 #[test]
 fn a_host_of_somebody_else_is_left_as_it_was_found() {
     if let Some(lab) = Lab::new("guest", "debian-13-docker.qcow2") {
-        host::tell(&lab);
+        life::live(&lab, &host::Guest::start(&lab));
     }
 }
 
@@ -110,15 +113,15 @@ fn a_host_of_somebody_else_is_left_as_it_was_found() {
 #[cfg(feature = "aws")]
 #[test]
 fn an_instance_in_the_cloud_lives_through_its_days() {
-    if let Some((lab, cloud)) = Lab::in_cloud("cloud") {
-        aws::tell(&lab, &cloud);
+    if let Some((lab, cloud)) = Lab::in_cloud::<aws::Aws>("cloud") {
+        life::live(&lab, &cloud);
     }
 }
 
 /// The same chapters on a Droplet.
 #[test]
 fn a_droplet_lives_through_its_days() {
-    if let Some((lab, cloud)) = Lab::in_cloud("droplet") {
-        digitalocean::tell(&lab, &cloud);
+    if let Some((lab, cloud)) = Lab::in_cloud::<digitalocean::DigitalOcean>("droplet") {
+        life::live(&lab, &cloud);
     }
 }

@@ -1,4 +1,4 @@
-//! What happens to an environment on EC2, in order.
+//! What happens to an instance of EC2 alone.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -9,13 +9,11 @@ use serde_json::Value;
 
 use super::cloud::{
     Cloud, a_hole_in_the_firewall_is_closed, a_larger_size_keeps_the_data, machine, nothing_is_left,
-    the_door_is_shut_behind_every_command, the_row_comes_back, write_environment,
+    the_door_is_shut_behind_every_command, write_environment,
 };
 use super::double::{Double, tool};
 use super::lab::{Lab, until};
-use super::story::{
-    a_second_apply_touches_nothing, drift_is_seen_and_repaired, edit, only_the_edge_is_public, the_page_is_served,
-};
+use super::life::{Place, edit, only_the_edge_is_public, the_page_is_served, the_row_comes_back};
 
 /// Where everything is.
 const REGION: &str = "eu-central-1";
@@ -111,21 +109,28 @@ impl Aws {
     }
 }
 
-/// The whole life of an instance.
-pub fn tell(lab: &Lab, cloud: &Aws) {
-    write_environment(lab, cloud);
-    lab.ok(&["apply", lab.name, "--yes"]);
-    the_page_is_served(lab);
-    only_the_edge_is_public(lab);
-    the_door_is_shut_behind_every_command(lab, cloud);
-    everything_is_tagged(lab, cloud);
-    a_second_apply_touches_nothing(lab);
-    drift_is_seen_and_repaired(lab);
-    a_hole_in_the_firewall_is_closed(lab, cloud);
-    a_larger_size_keeps_the_data(lab, cloud);
-    another_image_keeps_data_and_address(lab, cloud);
-    an_end_can_be_put_off(lab, cloud);
-    at_its_end_it_takes_itself_down_and_the_rest_is_swept(lab, cloud);
+impl Place for Aws {
+    fn write(&self, lab: &Lab) {
+        write_environment(lab, self);
+    }
+
+    fn is_as_asked_for(&self, lab: &Lab) {
+        the_page_is_served(lab);
+        only_the_edge_is_public(lab);
+        the_door_is_shut_behind_every_command(lab, self);
+        everything_is_tagged(lab, self);
+    }
+
+    fn days(&self, lab: &Lab) {
+        a_hole_in_the_firewall_is_closed(lab, self);
+        a_larger_size_keeps_the_data(lab, self);
+        another_image_keeps_data_and_address(lab, self);
+        an_end_can_be_put_off(lab, self);
+    }
+
+    fn end(&self, lab: &Lab) {
+        at_its_end_it_takes_itself_down_and_the_rest_is_swept(lab, self);
+    }
 }
 
 fn everything_is_tagged(lab: &Lab, cloud: &Aws) {

@@ -1,10 +1,9 @@
 //! What happens to an environment in any cloud, in chapters. What differs between clouds, each says of itself.
 
 use std::path::Path;
-use std::time::Duration;
 
-use super::lab::{Lab, reaches, until};
-use super::story::{edit, the_row_is_there};
+use super::lab::{Lab, reaches};
+use super::life::{edit, the_row_comes_back};
 
 /// A cloud of the lab, whose machines are virtual machines.
 pub trait Cloud: Sized {
@@ -79,17 +78,6 @@ pub fn a_larger_size_keeps_the_data<C: Cloud>(lab: &Lab, cloud: &C) {
     assert_eq!(machine(cloud), (before.0, large.to_owned()), "in place");
     assert_eq!(lab.output("address"), address);
     the_row_comes_back(lab);
-}
-
-pub fn the_row_comes_back(lab: &Lab) {
-    until("the page", Duration::from_secs(180), || {
-        let certificate = lab.output("ca_certificate");
-        let curl = std::process::Command::new("curl")
-            .args(["-sf", "--max-time", "10", "--cacert", &certificate, &lab.output("url")])
-            .output();
-        curl.is_ok_and(|output| output.status.success())
-    });
-    assert!(the_row_is_there(lab), "the row outlives it");
 }
 
 /// The one machine that lives.

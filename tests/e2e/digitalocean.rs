@@ -1,4 +1,4 @@
-//! What happens to an environment on a Droplet, in order: the chapters that need a machine and are told nowhere else.
+//! What happens to a Droplet alone.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +11,7 @@ use super::cloud::{
 };
 use super::double::Double;
 use super::lab::Lab;
-use super::story::{only_the_edge_is_public, the_page_is_served};
+use super::life::{Place, only_the_edge_is_public, the_page_is_served};
 
 /// What a plan that has nothing to do may ask the account.
 const LEAN: usize = 8;
@@ -96,19 +96,28 @@ impl DigitalOcean {
     }
 }
 
-/// The life of a Droplet.
-pub fn tell(lab: &Lab, cloud: &DigitalOcean) {
-    write_environment(lab, cloud);
-    lab.ok(&["apply", lab.name, "--yes"]);
-    the_page_is_served(lab);
-    only_the_edge_is_public(lab);
-    the_door_is_shut_behind_every_command(lab, cloud);
-    everything_is_in_its_place(lab, cloud);
-    a_plan_without_changes_is_lean(lab, cloud);
-    a_hole_in_the_firewall_is_closed(lab, cloud);
-    a_larger_size_keeps_the_data(lab, cloud);
-    lab.ok(&["destroy", lab.name, "--yes"]);
-    nothing_is_left(lab, cloud);
+impl Place for DigitalOcean {
+    fn write(&self, lab: &Lab) {
+        write_environment(lab, self);
+    }
+
+    fn is_as_asked_for(&self, lab: &Lab) {
+        the_page_is_served(lab);
+        only_the_edge_is_public(lab);
+        the_door_is_shut_behind_every_command(lab, self);
+        everything_is_in_its_place(lab, self);
+    }
+
+    fn days(&self, lab: &Lab) {
+        a_plan_without_changes_is_lean(lab, self);
+        a_hole_in_the_firewall_is_closed(lab, self);
+        a_larger_size_keeps_the_data(lab, self);
+    }
+
+    fn end(&self, lab: &Lab) {
+        lab.ok(&["destroy", lab.name, "--yes"]);
+        nothing_is_left(lab, self);
+    }
 }
 
 /// Found by its tag, behind its firewall, reached at the address that is kept.

@@ -11,6 +11,7 @@ pub struct Double {
     child: Child,
     ready: Value,
     /// The lab's Python.
+    #[cfg_attr(not(feature = "aws"), allow(dead_code, reason = "boto3 looks at AWS from outside"))]
     pub python: PathBuf,
 }
 

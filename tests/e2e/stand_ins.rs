@@ -36,7 +36,10 @@ pub fn events(lab: &Lab) {
     // Asked to end, it says so on standard output and ends with 0.
     lab.on_host("sudo docker stop platform-order-service-2");
     let said = lab.on_host("sudo docker logs platform-order-service-2; sudo docker inspect --format '{{.State.ExitCode}}' platform-order-service-2");
-    assert!(said.contains("\"event\":\"ended\"") && said.ends_with("\n0\n"), "{said}");
+    assert!(
+        said.contains("\"event\":\"ended\"") && said.ends_with("\n0\n"),
+        "{said}"
+    );
     lab.on_host("sudo docker start platform-order-service-2");
     limits_and_reservations(lab, "platform-order-service-1", 128, 64);
     end(lab);
@@ -53,8 +56,13 @@ pub fn passport(lab: &Lab) {
         assert!(who.ends_with(service), "{path}: {answer}");
     }
     let schemas = lab.on_host("sudo docker exec postgres-postgres-1 psql -U postgres -d platform -Atc \"select nspname || ' ' || pg_get_userbyid(nspowner) from pg_namespace\"");
-    for schema in ["product", "passport", "registry", "trust", "issuer", "portal", "notifier"] {
-        assert!(schemas.lines().any(|line| line == format!("{schema} {schema}")), "{schema} in\n{schemas}");
+    for schema in [
+        "product", "passport", "registry", "trust", "issuer", "portal", "notifier",
+    ] {
+        assert!(
+            schemas.lines().any(|line| line == format!("{schema} {schema}")),
+            "{schema} in\n{schemas}"
+        );
     }
     only_the_edge_publishes(lab);
     end(lab);
@@ -72,7 +80,10 @@ pub fn suite(lab: &Lab) {
     let before = lab.on_host("sudo docker exec shop-api-1 cat /run/secrets/master_key");
     lab.ok(&["secrets", "rotate", lab.name, "SUITE_MASTER_KEY"]);
     let applied = lab.ok(&["apply", lab.name, "--yes"]);
-    assert!(applied.contains("stack.shop") && !applied.contains("job seed"), "seeded once: {applied}");
+    assert!(
+        applied.contains("stack.shop") && !applied.contains("job seed"),
+        "seeded once: {applied}"
+    );
     let after = lab.on_host("sudo docker exec shop-api-1 cat /run/secrets/master_key");
     let kept = lab.on_host("sudo docker exec shop-api-1 cat /run/secrets/master_keys_before");
     assert!(before != after && kept == before, "the key before stays readable");
@@ -102,7 +113,11 @@ fn begin(lab: &Lab, memory_gib: u32) -> bool {
     }
     for (_, stack) in environment["stacks"].as_table_mut().unwrap() {
         for key in ["path", "files"] {
-            if let Some(relative) = stack.get(key).and_then(|path| path.as_str()).map(|path| folder.join(path)) {
+            if let Some(relative) = stack
+                .get(key)
+                .and_then(|path| path.as_str())
+                .map(|path| folder.join(path))
+            {
                 let absolute = relative.to_str().unwrap().to_owned();
                 stack.as_table_mut().unwrap().insert(key.into(), absolute.into());
             }
