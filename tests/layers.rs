@@ -58,7 +58,14 @@ const LAYERS: [(&str, &[&str]); 19] = [
     // `observe::outside`, `remote::audit`: the types of what was seen; `provider`: whose the host is.
     (
         "audit",
-        &["desired", "observe::outside::Outside", "remote::audit", "provider", "render", "names"],
+        &[
+            "desired",
+            "observe::outside::Outside",
+            "remote::audit",
+            "provider",
+            "render",
+            "names",
+        ],
     ),
     ("graph", &["desired", "render", "names", "svg"]),
     ("cli", &["names"]),
