@@ -285,6 +285,7 @@ fn the_guide_names_every_key() {
         ("tls.", &schema["$defs"]["Tls"]),
         ("state.", &schema["$defs"]["StateTable"]),
         ("stacks.NAME.", &schema["$defs"]["Stack"]),
+        ("stacks.NAME.allow.SERVICE.", &schema["$defs"]["Allow"]),
     ];
     for (prefix, table) in tables {
         let properties = table["properties"].as_object().unwrap_or_else(|| panic!("{prefix}"));

@@ -62,6 +62,7 @@ pub fn edge(
     Some(DesiredEdge {
         stack: DesiredStack {
             secrets: BTreeMap::new(),
+            granted: BTreeMap::new(),
             name,
             needs: behind(sources, &routes),
             files: BTreeMap::from([
