@@ -7,7 +7,7 @@ export PROVISION_LAB_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/provision-lab
 # A rustup that was installed a moment ago is not on the PATH of this shell yet.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help demo clean-demo test bench lint install-demo install-test build build-tests lab lab-containers lab-python
+.PHONY: help demo clean-demo test bench systems lint install-demo install-test build build-tests lab lab-containers lab-systems lab-python
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -27,6 +27,10 @@ test: install-test ## everything: unit, golden, fault and end-to-end tests on re
 
 clean-demo: ## take the demo back
 	@$(PROVISION) destroy demo --yes
+
+systems: install-test ## the five systems of environments/ on machines of this computer, most of an hour
+	@$(MAKE) --no-print-directory -j2 build-tests lab-systems
+	$(CARGO) test --test end_to_end -- --ignored
 
 bench: install-test ## numbers for the README, on the release build without the clouds
 	@$(MAKE) --no-print-directory lab
@@ -55,8 +59,12 @@ lab:
 	@tests/lab/containers caddy_2 postgres_17 provision-demo_1
 	@ln -sfn "$(PROVISION_LAB_DIR)" .lab
 
-# The images of the systems and of tests; some take a compiler.
+# A small image of the tests' own.
 lab-containers: lab
+	@tests/lab/containers busybox_1
+
+# Those of the five systems: nginx, Redis, RabbitMQ, Node, Python, Go, and a stand-in for what Debian does not have.
+lab-systems: lab-containers
 	@tests/lab/containers
 
 # What the doubles of clouds run on. The demo has no use for it.

@@ -1,7 +1,8 @@
 //! The whole way on real machines: QEMU, cloud-init, sshd, Docker, Compose, Caddy, PostgreSQL, booted from the tool's own
 //! user-data. Needs what `make lab` builds; without it the tests say so and pass.
 //!
-//! A boot under emulation takes a minute or two, so one machine lives through one long story, told in order.
+//! A boot under emulation takes a minute or two, so one machine lives through one long story, told in order: `e2e/life.rs`, the
+//! same on all four providers. `e2e/PROVIDER.rs` holds what differs there.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,14 +20,22 @@ mod aws;
 mod canary;
 #[path = "e2e/cloud.rs"]
 mod cloud;
+#[path = "e2e/digitalocean.rs"]
+mod digitalocean;
+#[path = "e2e/double.rs"]
+mod double;
 #[path = "e2e/drift.rs"]
 mod drift;
 #[path = "e2e/host.rs"]
 mod host;
 #[path = "e2e/lab.rs"]
 mod lab;
-#[path = "e2e/story.rs"]
-mod story;
+#[path = "e2e/life.rs"]
+mod life;
+#[path = "e2e/local.rs"]
+mod local;
+#[path = "e2e/stand_ins.rs"]
+mod stand_ins;
 #[path = "e2e/systems.rs"]
 mod systems;
 
@@ -36,7 +45,7 @@ use lab::Lab;
 #[test]
 fn a_demo_lives_through_its_days() {
     if let Some(lab) = Lab::new("demo", "debian-13-docker.qcow2") {
-        story::tell(&lab);
+        life::live(&lab, &local::Local);
     }
 }
 
@@ -50,9 +59,37 @@ fn a_marker_secret_is_nowhere_but_where_it_belongs() {
 
 /// The analytics site and the commerce application of `environments/`, their stacks as they are there, with the real programs.
 #[test]
+#[ignore = "a quarter of an hour of emulation: `make systems`"]
 fn two_of_the_systems_serve() {
     if let Some(lab) = Lab::new("systems", "debian-13-docker.qcow2") {
         systems::tell(&lab);
+    }
+}
+
+/// Three instances consume one queue; with real PostgreSQL, RabbitMQ, Redis and Node, and stand-ins for the rest.
+#[test]
+#[ignore = "a quarter of an hour of emulation: `make systems`"]
+fn the_event_platform_serves() {
+    if let Some(lab) = Lab::new("events", "debian-13-docker.qcow2") {
+        stand_ins::events(&lab);
+    }
+}
+
+/// Seven services behind a gateway, each with its own schema.
+#[test]
+#[ignore = "a quarter of an hour of emulation: `make systems`"]
+fn the_passport_platform_serves() {
+    if let Some(lab) = Lab::new("passport", "debian-13-docker.qcow2") {
+        stand_ins::passport(&lab);
+    }
+}
+
+/// Migrated, seeded once, its master key rotated.
+#[test]
+#[ignore = "a quarter of an hour of emulation: `make systems`"]
+fn the_commerce_suite_serves() {
+    if let Some(lab) = Lab::new("suite", "debian-13-docker.qcow2") {
+        stand_ins::suite(&lab);
     }
 }
 
@@ -60,7 +97,7 @@ fn two_of_the_systems_serve() {
 #[test]
 fn a_plain_cloud_image_comes_up_by_user_data_alone() {
     if let Some(lab) = Lab::new("plain", "debian-13.qcow2") {
-        story::plain(&lab);
+        local::plain(&lab);
     }
 }
 
@@ -68,7 +105,7 @@ fn a_plain_cloud_image_comes_up_by_user_data_alone() {
 #[test]
 fn a_host_of_somebody_else_is_left_as_it_was_found() {
     if let Some(lab) = Lab::new("guest", "debian-13-docker.qcow2") {
-        host::tell(&lab);
+        life::live(&lab, &host::Guest::start(&lab));
     }
 }
 
@@ -76,7 +113,15 @@ fn a_host_of_somebody_else_is_left_as_it_was_found() {
 #[cfg(feature = "aws")]
 #[test]
 fn an_instance_in_the_cloud_lives_through_its_days() {
-    if let Some((lab, cloud)) = Lab::in_cloud("cloud") {
-        aws::tell(&lab, &cloud);
+    if let Some((lab, cloud)) = Lab::in_cloud::<aws::Aws>("cloud") {
+        life::live(&lab, &cloud);
+    }
+}
+
+/// The same chapters on a Droplet.
+#[test]
+fn a_droplet_lives_through_its_days() {
+    if let Some((lab, cloud)) = Lab::in_cloud::<digitalocean::DigitalOcean>("droplet") {
+        life::live(&lab, &cloud);
     }
 }

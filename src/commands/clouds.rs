@@ -10,7 +10,7 @@ use crate::environment::model::{Access, DnsProvider, Environment, Machine, Spann
 use crate::names::Address;
 use crate::provider::ssh::Way;
 use crate::provider::{DnsKind, Machines, Names, Part, Provider, digitalocean, local, ssh};
-use crate::state::{State, Status};
+use crate::state::{Record, State, Status};
 
 /// Where machines are made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,7 +131,7 @@ pub async fn provider(environment: &Environment, state: &State) -> Result<Provid
         };
         (kind, dns.zone.as_ref().map(|zone| zone.get().clone()))
     });
-    if let (Some((new, _)), Some(old)) = (&written, names_of(state))
+    if let (Some((new, _)), Some(old)) = (&written, served(state))
         && old != *new
     {
         return Err(Failure::input(
@@ -145,7 +145,7 @@ pub async fn provider(environment: &Environment, state: &State) -> Result<Provid
         ));
     }
     // What the file names no more has to be taken back all the same.
-    let names = written.or_else(|| names_of(state).map(|kind| (kind, None)));
+    let names = written.or_else(|| names_of(state, &place).map(|kind| (kind, None)));
     connect(&place, names, settled(state)).await
 }
 
@@ -218,28 +218,36 @@ pub async fn provider_of(environment: Option<&Environment>, state: &State) -> Re
         return provider(environment, state).await;
     }
     let place = Place::known(state)?.unwrap_or(Place::Local);
-    let names = names_of(state);
+    let names = names_of(state, &place);
     if names.is_some() {
         tell("note: the environment's file is gone; its names are looked for in all zones");
     }
     connect(&place, names.map(|kind| (kind, None)), settled(state)).await
 }
 
-/// Who serves the names that the state has; those of the first builds tell nothing of it.
-fn names_of(state: &State) -> Option<DnsKind> {
-    let mut names = state
-        .resources
-        .iter()
-        .filter(|(address, _)| matches!(address, Address::Dns(_)));
-    let (_, record) = names.next()?;
-    let served_by = |record: &crate::state::Record| record.facts.get(digitalocean::SERVED_BY).cloned();
-    let known = std::iter::once(record)
-        .chain(names.map(|(_, record)| record))
-        .find_map(served_by);
+/// Who serves the names that the state has; those of the first builds tell nothing of it. None where every one of them was only
+/// begun: nothing is recorded of it then.
+fn served(state: &State) -> Option<DnsKind> {
+    let mut ended = names(state).filter(|record| record.id.is_some());
+    let record = ended.next()?;
+    let served_by = |record: &Record| record.facts.get(digitalocean::SERVED_BY).cloned();
+    let known = std::iter::once(record).chain(ended).find_map(served_by);
     Some(match known.as_deref() {
         Some("digitalocean") => DnsKind::DigitalOcean,
         _ => DnsKind::Route53,
     })
+}
+
+/// The same; of names that were only begun, most likely the machine's own provider.
+fn names_of(state: &State, place: &Place) -> Option<DnsKind> {
+    let begun = || names(state).next().map(|_| place.names().unwrap_or(DnsKind::Route53));
+    served(state).or_else(begun)
+}
+
+fn names(state: &State) -> impl Iterator<Item = &Record> {
+    let all = state.resources.iter();
+    all.filter(|(address, _)| matches!(address, Address::Dns(_)))
+        .map(|(_, record)| record)
 }
 
 fn shown(kind: DnsKind) -> &'static str {

@@ -104,9 +104,9 @@ async fn what_is_made_is_as_it_was_asked_for() {
     let changes: Vec<String> = double
         .calls()
         .into_iter()
-        .filter(|call| call.ends_with("_create"))
+        .filter(|call| call.ends_with("_create") || call.contains("_assign_"))
         .collect();
-    assert_eq!(changes, ["tags_create", "tags_create"], "they are there already");
+    assert_eq!(changes, Vec::<String>::new(), "it is all there already");
 
     destroy_all(&cloud, &owner).await.unwrap();
     assert_eq!(cloud.leftovers(&owner).await.unwrap(), Vec::<String>::new());

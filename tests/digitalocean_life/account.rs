@@ -147,13 +147,23 @@ fn what_somebody_did_is_told_and_put_right() {
         std::thread::sleep(std::time::Duration::from_millis(300));
         let detach = json!({"type": "detach", "droplet_id": seen["droplets"][0]["id"], "region": "fra1"});
         cloud.somebody("POST", &format!("volumes/{}/actions", id("volumes")), &detach);
+        // Somebody sorts things into projects.
+        let elsewhere = json!({"resources": [format!("do:volume:{}", id("volumes"))]});
+        let other = cloud.somebody("GET", "projects", &Value::Null)["projects"][0]["id"].clone();
+        cloud.somebody(
+            "POST",
+            &format!("projects/{}/resources", other.as_str().unwrap()),
+            &elsewhere,
+        );
         let told = ends(cloud, &site, &["plan", "shop"], 0);
-        says(&told, &["tcp/5432", "backups", "attached_to"]);
+        let moved = "project (drift): another (machine.volume) → shop";
+        says(&told, &["tcp/5432", "backups", "attached_to", moved]);
         site.converge(cloud);
         let after = cloud.look();
         assert_eq!(after["reserved_ips"][0]["droplet"], seen["droplets"][0]["id"]);
         assert_eq!(after["volumes"][0]["droplet_ids"], seen["volumes"][0]["droplet_ids"]);
         assert_eq!(after["droplets"][0]["features"], seen["droplets"][0]["features"]);
+        assert_eq!(after["projects"], seen["projects"]);
         let rules = after["firewalls"].to_string();
         assert!(!rules.contains("5432"), "{rules}");
         ends(cloud, &site, &["destroy", "shop", "--yes"], 0);

@@ -170,7 +170,12 @@ impl Cloud {
             }
         }
         let written = fixed.replace('.', "_");
-        (seen, vec![(fixed, "(fixed)"), (written, "(fixed)")])
+        let mut known = vec![(fixed, "(fixed)"), (written, "(fixed)")];
+        // A project is marked by its identifier, which each account has of its own.
+        let tags = seen["tags"].as_array().unwrap().iter();
+        let marked = tags.filter_map(|tag| tag["name"].as_str()?.split_once(":project:"));
+        known.extend(marked.filter_map(|(_, mark)| Some((mark.split_once(':')?.0.to_owned(), "(project)"))));
+        (seen, known)
     }
 
     /// What is there that costs or blocks something.

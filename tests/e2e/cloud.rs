@@ -1,102 +1,94 @@
-//! The lab's double of AWS, whose instances are virtual machines.
+//! What happens to an environment in any cloud, in chapters. What differs between clouds, each says of itself.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 
-use serde_json::Value;
+use super::lab::{Lab, reaches};
+use super::life::{edit, the_row_comes_back};
 
-/// A double for one test; it ends, machines included, with this value.
-pub struct Cloud {
-    double: Child,
-    ready: Value,
-    python: PathBuf,
+/// A cloud of the lab, whose machines are virtual machines.
+pub trait Cloud: Sized {
+    /// The table of the environment's file that makes a machine here.
+    const MACHINE: &'static str;
+    /// A size, and a larger one that a machine of it can become.
+    const SIZES: (&'static str, &'static str);
+
+    /// None, and a word, where the lab is not installed.
+    fn start(images: &Path) -> Option<Self>;
+
+    /// What the tool needs to know: an address, credentials.
+    fn variables(&self) -> Vec<(&'static str, String)>;
+
+    /// The machines that are there: identifier and size.
+    fn machines(&self) -> Vec<(String, String)>;
+
+    /// All rules of firewalls, as somebody sees them from outside.
+    fn rules(&self) -> String;
+
+    /// Somebody opens port 5432 of the environment's firewall to the world.
+    fn open_a_hole(&self);
+
+    /// What is there, of every kind that costs or blocks something.
+    fn left(&self) -> Vec<String>;
 }
 
-/// Where everything is.
-pub const REGION: &str = "eu-central-1";
-
-impl Cloud {
-    /// None, and a word, where the lab's Python is not installed.
-    pub fn start(images: &Path) -> Option<Self> {
-        let python = images.join("python/bin/python");
-        if !python.exists() {
-            eprintln!("skipped: no {}; `make lab` makes it", python.display());
-            return None;
-        }
-        let mut double = Command::new(tool("double"))
-            .arg("--machines")
-            .env("PROVISION_LAB_DIR", images)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(double.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let ready = serde_json::from_str(&line).unwrap();
-        Some(Self { double, ready, python })
-    }
-
-    fn word(&self, name: &str) -> &str {
-        self.ready[name].as_str().unwrap()
-    }
-
-    /// What the tool needs to know: an endpoint, credentials, and where it calls from.
-    pub fn variables(&self) -> [(&'static str, &str); 5] {
-        [
-            ("AWS_ENDPOINT_URL", self.word("endpoint")),
-            ("AWS_ACCESS_KEY_ID", self.word("access_key")),
-            ("AWS_SECRET_ACCESS_KEY", self.word("secret_key")),
-            ("AWS_EC2_METADATA_DISABLED", "true"),
-            ("PROVISION_OPERATOR_CIDR", "127.0.0.1/32"),
-        ]
-    }
-
-    /// What is in the region, seen from outside.
-    pub fn look(&self) -> Value {
-        let output = Command::new(tool("look"))
-            .args([self.word("direct"), "--region", REGION])
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let everything: Value = serde_json::from_slice(&output.stdout).unwrap();
-        everything["regions"][REGION].clone()
-    }
-
-    /// Somebody else at work: Python with `ec2`, a boto3 client.
-    pub fn somebody(&self, script: &str) {
-        let head = format!(
-            "import boto3\nec2 = boto3.client('ec2', region_name='{REGION}', endpoint_url='{}', aws_access_key_id='{}', \
-             aws_secret_access_key='{}')\n",
-            self.word("direct"),
-            self.word("access_key"),
-            self.word("secret_key")
-        );
-        let mut child = Command::new(&self.python)
-            .arg("-")
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(format!("{head}{script}\n").as_bytes())
-            .unwrap();
-        assert!(child.wait().unwrap().success(), "{script}");
-    }
+/// A machine with a data volume and an address that stays, for eight hours; the demo's stacks on it.
+pub fn write_environment<C: Cloud>(lab: &Lab, _: &C) {
+    let text = format!(
+        "ttl = \"8h\"\n\n{}\nsize = \"{}\"\n\n[data]\nvolume_gib = 4\n\n[tls]\nmode = \"internal\"\n\n\
+         [stacks.postgres]\ndatabases = [\"app\"]\n\n[stacks.demo]\n\n[routes]\n\"/\" = \"web:8000\"\n\n{}",
+        C::MACHINE,
+        C::SIZES.0,
+        lab.archives()
+    );
+    std::fs::create_dir(lab.path("environments")).unwrap();
+    std::fs::write(lab.environment(), text).unwrap();
 }
 
-impl Drop for Cloud {
-    fn drop(&mut self) {
-        // It ends its machines before itself.
-        drop(self.double.stdin.take());
-        let _ = self.double.wait();
-    }
+/// Port 22 opens for the caller alone, and only while a command runs.
+pub fn the_door_is_shut_behind_every_command(lab: &Lab, cloud: &impl Cloud) {
+    assert!(
+        !reaches(&lab.output("address"), 22),
+        "port 22 is open while no command runs"
+    );
+    let rules = cloud.rules();
+    assert!(!rules.contains("127.0.0.1/32"), "{rules}");
 }
 
-fn tool(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/aws").join(name)
+pub fn a_hole_in_the_firewall_is_closed(lab: &Lab, cloud: &impl Cloud) {
+    cloud.open_a_hole();
+    let plan = lab.fails(2, &["plan", lab.name, "--detailed-exitcode"]);
+    assert!(
+        plan.contains("~ machine.firewall") && plan.contains("tcp/5432 (drift): 0.0.0.0/0 → (none)"),
+        "{plan}"
+    );
+    lab.ok(&["apply", lab.name, "--yes"]);
+    assert!(
+        lab.ok(&["plan", lab.name, "--detailed-exitcode"])
+            .contains("nothing to do")
+    );
+}
+
+pub fn a_larger_size_keeps_the_data<C: Cloud>(lab: &Lab, cloud: &C) {
+    let (before, address) = (machine(cloud), lab.output("address"));
+    let (small, large) = C::SIZES;
+    edit(lab, &format!("size = \"{small}\""), &format!("size = \"{large}\""));
+    let plan = lab.fails(2, &["plan", lab.name, "--detailed-exitcode"]);
+    assert!(plan.contains(&format!("size: {small} → {large}")), "{plan}");
+    lab.ok(&["apply", lab.name, "--yes"]);
+    assert_eq!(machine(cloud), (before.0, large.to_owned()), "in place");
+    assert_eq!(lab.output("address"), address);
+    the_row_comes_back(lab);
+}
+
+/// The one machine that lives.
+pub fn machine(cloud: &impl Cloud) -> (String, String) {
+    let mut living = cloud.machines();
+    assert_eq!(living.len(), 1, "{living:?}");
+    living.remove(0)
+}
+
+pub fn nothing_is_left(lab: &Lab, cloud: &impl Cloud) {
+    assert_eq!(cloud.machines(), []);
+    assert_eq!(cloud.left(), Vec::<String>::new());
+    assert!(!lab.path(&format!(".provision/{}", lab.name)).exists(), "no state");
 }

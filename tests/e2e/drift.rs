@@ -1,7 +1,7 @@
 //! What people do on a host by hand: all of it in one plan, repaired by one apply; or taken into the state.
 
 use super::lab::Lab;
-use super::story::the_row_is_there;
+use super::life::the_row_is_there;
 
 /// Everything at once.
 pub fn everything_done_by_hand_is_seen_and_repaired(lab: &Lab) {

@@ -2,16 +2,13 @@
 //! of it again at the end.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use super::lab::{Lab, kill, reaches, text, until};
-use super::story::{
-    a_changed_route_touches_only_the_edge, a_second_apply_touches_nothing, drift_is_seen_and_repaired, edit,
-    the_row_is_there,
-};
+use super::life::{Place, edit};
 
 /// A loopback address that no other machine of the lab takes.
 const ADDRESS: &str = "127.90.0.1";
@@ -159,9 +156,9 @@ impl Host {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        child.stdin.take().unwrap().write_all(input).unwrap();
+        let written = child.stdin.take().unwrap().write_all(input);
         let output: Output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "{command}: {}", text(&output));
+        assert!(output.status.success(), "{command}: {written:?} {}", text(&output));
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
@@ -196,25 +193,44 @@ impl Drop for Host {
     }
 }
 
-/// The whole life of an environment there.
-pub fn tell(lab: &Lab) {
-    let host = Host::start(lab);
-    let before = host.theirs();
-    write_environment(lab, &host);
-    nobody_is_believed_unseen(lab, &host);
-    what_is_in_the_way_is_told_before_anything_changes(lab, &host);
-    assert_eq!(host.theirs(), before, "a plan changes nothing");
-    cut_off_in_the_middle(lab);
-    lab.ok(&["apply", lab.name, "--yes"]);
-    assert!(the_row_is_there(lab));
-    what_is_theirs_is_as_it_was(&host, &before);
-    a_second_apply_touches_nothing(lab);
-    a_changed_route_touches_only_the_edge(lab);
-    drift_is_seen_and_repaired(lab);
-    another_environment_is_refused(lab);
-    whoever_is_cut_off_comes_back_in(lab, &host);
-    what_is_theirs_is_as_it_was(&host, &before);
-    nothing_of_ours_is_left(lab, &host, &before);
+/// A machine of somebody else, as it was before we came.
+pub struct Guest {
+    host: Host,
+    before: BTreeMap<&'static str, String>,
+}
+
+impl Guest {
+    pub fn start(lab: &Lab) -> Self {
+        let host = Host::start(lab);
+        let before = host.theirs();
+        Self { host, before }
+    }
+}
+
+impl Place for Guest {
+    // While sshd and firewall are changed.
+    const CUT: (&'static str, &'static str) = ("host.base", "a new connection, to confirm");
+
+    fn write(&self, lab: &Lab) {
+        write_environment(lab, &self.host);
+        nobody_is_believed_unseen(lab, &self.host);
+        what_is_in_the_way_is_told_before_anything_changes(lab, &self.host);
+        assert_eq!(self.host.theirs(), self.before, "a plan changes nothing");
+    }
+
+    fn is_as_asked_for(&self, _: &Lab) {
+        what_is_theirs_is_as_it_was(&self.host, &self.before);
+    }
+
+    fn days(&self, lab: &Lab) {
+        another_environment_is_refused(lab);
+        whoever_is_cut_off_comes_back_in(lab, &self.host);
+        what_is_theirs_is_as_it_was(&self.host, &self.before);
+    }
+
+    fn end(&self, lab: &Lab) {
+        nothing_of_ours_is_left(lab, &self.host, &self.before);
+    }
 }
 
 /// A small page with a volume behind the edge, under the names that the other stories know.
@@ -258,21 +274,6 @@ fn what_is_in_the_way_is_told_before_anything_changes(lab: &Lab, host: &Host) {
         "{refused}"
     );
     host.root("docker rm old-web; test ! -e /var/lib/provision && test ! -e /opt/provision");
-}
-
-/// `kill -9` while sshd and firewall are changed: the next run goes on from there.
-fn cut_off_in_the_middle(lab: &Lab) {
-    let mut apply = lab.start(&["apply", lab.name, "--yes"]);
-    for line in BufReader::new(apply.stderr.take().unwrap()).lines() {
-        let line = line.unwrap();
-        eprintln!("{line}");
-        if line.contains("a new connection, to confirm") {
-            break;
-        }
-    }
-    apply.kill().unwrap();
-    apply.wait().unwrap();
-    assert_eq!(lab.state()["resources"]["host.base"]["status"], "intended");
 }
 
 fn what_is_theirs_is_as_it_was(host: &Host, before: &BTreeMap<&'static str, String>) {

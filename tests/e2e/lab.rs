@@ -37,12 +37,13 @@ impl Lab {
         })
     }
 
-    /// One whose machine is an instance of the lab's cloud.
-    pub fn in_cloud(name: &'static str) -> Option<(Self, Cloud)> {
+    /// One whose machine is in a cloud of the lab's.
+    pub fn in_cloud<C: Cloud>(name: &'static str) -> Option<(Self, C)> {
         let mut lab = Self::new(name, "debian-13-docker.qcow2")?;
-        let cloud = Cloud::start(&lab.images)?;
-        let variables = cloud.variables();
-        lab.variables = variables.map(|(name, value)| (name, value.to_owned())).into();
+        let cloud = C::start(&lab.images)?;
+        lab.variables = cloud.variables();
+        // Where it calls from.
+        lab.set("PROVISION_OPERATOR_CIDR", "127.0.0.1/32");
         Some((lab, cloud))
     }
 

@@ -154,9 +154,9 @@ fn every_wall_of_a_container_stands(lab: &Lab) {
     assert!(!running.contains(&password), "a password is in the list of processes");
     // Not root, and with nothing of root's.
     let who = lab.on_host(
-        "sudo docker top redis-redis-1 -o uid,args | tail -n 1; sudo docker top shop-shop-1 -o uid | tail -n 1",
+        "sudo docker top redis-redis-1 -o pid,uid,args | tail -n 1; sudo docker top shop-shop-1 -o pid,uid,args | tail -n 1",
     );
-    assert!(who.contains("999 ") && who.contains("65532"), "{who}");
+    assert!(who.contains(" 999 ") && who.contains(" 65532 "), "{who}");
     lab.on_host("sudo docker inspect shop-shop-1 | grep -q no-new-privileges");
     // Measured and logged by stack and service, without access to Docker.
     lab.on_host("test -d /sys/fs/cgroup/provision.slice/provision-shop.slice/provision-shop-shop.slice");

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::error::{self, CallError};
 use super::own::{needed_machine, once, shape};
-use super::wire::{Action, ReservedIp};
+use super::wire::{Action, Droplet, Holder, ReservedIp};
 use super::{DigitalOcean, droplet, marks, project, tag};
 use crate::names::Address;
 use crate::note::Say;
@@ -63,6 +63,31 @@ pub(super) fn part(address: &ReservedIp, machine: Option<u64>) -> Part {
         id: address.ip.clone(),
         attributes,
         facts: BTreeMap::from([("address".to_owned(), address.ip.clone())]),
+    }
+}
+
+/// All that a look at the machine needs, where the machine itself tells it: its reserved address is among its public ones. None
+/// where the account has to be asked.
+pub(super) fn told_by(owner: &Owner, machine: Option<&Droplet>) -> Option<Vec<ReservedIp>> {
+    let recorded = owner.ids.get(&Address::MachineAddress);
+    let Some(machine) = machine else {
+        return recorded.is_none().then(Vec::new);
+    };
+    let networks = machine.networks.v4.iter();
+    let public: Vec<&String> = networks
+        .filter(|network| network.kind == "public")
+        .filter_map(|network| network.ip_address.as_ref())
+        .collect();
+    match recorded {
+        Some(ip) if public.contains(&ip) => Some(vec![ReservedIp {
+            ip: ip.clone(),
+            droplet: Some(Holder {
+                id: Some(machine.id),
+                tags: None,
+            }),
+        }]),
+        None if public.len() == 1 => Some(Vec::new()),
+        _ => None,
     }
 }
 
@@ -143,7 +168,7 @@ pub(super) async fn ensure(
     })
     .await?;
     if let Some(name) = &shape.project {
-        project::assign(cloud, name, &[project::address(&ip)]).await?;
+        project::give(cloud, name, &[project::address(&ip)]).await?;
     }
     let now = ReservedIp {
         ip: ip.clone(),

@@ -21,6 +21,8 @@ pub(super) const GENERATION: &str = "generation";
 pub(super) const IMAGE: &str = "image";
 /// A VPC was asked for: which.
 pub(super) const VPC: &str = "vpc";
+/// The project that it was given to: its identifier and how the file writes it, see [`super::project`].
+pub(super) const PROJECT: &str = "project";
 /// When it shall be gone.
 pub(super) const EXPIRES: &str = "expires";
 /// The ttl from which the end was computed, as it stands in the plan.
@@ -29,7 +31,7 @@ pub(super) const TTL: &str = "ttl";
 pub(super) const ADDRESS: &str = "address";
 
 /// Those that can change while a thing lives, and so go when they are not wanted any more.
-const SETTABLE: [&str; 2] = [TTL, EXPIRES];
+const SETTABLE: [&str; 3] = [TTL, EXPIRES, PROJECT];
 
 /// What a thing is marked with.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

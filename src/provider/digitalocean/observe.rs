@@ -1,13 +1,14 @@
-//! What there is of one owner, in as few calls as can be: five at once, and one more for each name server's zone.
+//! What there is of one owner, in as few calls as can be: four at once; one more for the zone of its names, and for its project; and
+//! one for reserved addresses where the machine does not tell of its own.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures_util::future::try_join5;
+use futures_util::future::try_join4;
 
 use super::marks::{self, Marks};
 use super::wire::Droplet;
-use super::{DigitalOcean, address, droplet, firewall, image, key, volume};
+use super::{DigitalOcean, address, droplet, firewall, image, key, project, volume};
 use crate::names::Address;
 use crate::provider::spec::digitalocean::AFTER_ITS_END;
 use crate::provider::wait::{self, Look};
@@ -18,11 +19,10 @@ const TO_BE_UP: Duration = Duration::from_secs(300);
 
 /// See [`crate::provider::Provider::observe`].
 pub(super) async fn observe(cloud: &DigitalOcean, owner: &Owner) -> Result<Sight, ProviderError> {
-    let (droplets, firewalls, data, addresses, key) = try_join5(
+    let (droplets, firewalls, data, key) = try_join4(
         droplet::all(cloud, owner),
         firewall::list(cloud),
         volume::find(cloud, owner),
-        address::list(cloud),
         key::observe(cloud, owner),
     )
     .await?;
@@ -31,7 +31,23 @@ pub(super) async fn observe(cloud: &DigitalOcean, owner: &Owner) -> Result<Sight
     let id = machine.map(|droplet| droplet.id);
     let ids: Vec<u64> = droplets.iter().map(|droplet| droplet.id).collect();
     let wall = firewall::of(owner, firewalls);
+    let addresses = match address::told_by(owner, machine) {
+        Some(told) => told,
+        None => address::list(cloud).await?,
+    };
     let fixed = address::observed(cloud, owner, &addresses, id).await?;
+    let volume_id = data.as_ref().map(|data| data.id.clone());
+    let fixed_on_it = fixed.as_ref().filter(|fixed| {
+        addresses
+            .iter()
+            .any(|one| one.ip == fixed.id && id.is_some_and(|id| address::is_on(one, id)))
+    });
+    let urns = [
+        id.map(|id| (Address::MachineInstance, project::droplet(id))),
+        volume_id.map(|id| (Address::MachineVolume, project::volume(&id))),
+        fixed_on_it.map(|fixed| (Address::MachineAddress, project::address(&fixed.id))),
+    ];
+    let in_project: Vec<(Address, String)> = urns.into_iter().flatten().collect();
     let found = [
         (Address::MachineKey, key),
         (
@@ -54,18 +70,18 @@ pub(super) async fn observe(cloud: &DigitalOcean, owner: &Owner) -> Result<Sight
     let machine = up(cloud, machine).await?;
     let on_it = addresses.iter().find(|one| address::is_on(one, machine.id));
     let asked = Marks::read(machine.tags.as_ref());
+    let project = project::observed(cloud, &asked, &in_project).await?;
     let news = match asked.get(marks::IMAGE) {
         Some(asked) => image::news(cloud, asked, &machine).await?,
         None => None,
     };
     // Said where somebody looks what there is, and not at every plan.
     let costs_on = owner.expires.filter(|_| !cloud.lean).map(|_| AFTER_ITS_END.to_owned());
+    let mut instance = droplet::seen(owner, &machine, on_it.and_then(|one| one.ip.parse().ok()))?;
+    let project = project.map(|project| ("project".to_owned(), project));
+    instance.attributes.extend(project);
     Ok(Sight {
-        instance: Some(droplet::seen(
-            owner,
-            &machine,
-            on_it.and_then(|one| one.ip.parse().ok()),
-        )?),
+        instance: Some(instance),
         parts,
         news: news.into_iter().chain(costs_on).collect(),
         obstacles: BTreeMap::new(),

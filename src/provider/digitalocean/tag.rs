@@ -27,18 +27,23 @@ impl Bearer {
     }
 }
 
-/// Makes a tag. Nothing happens when it is there.
+/// Makes a tag, with no call that changes anything when it is there.
 pub(super) async fn make(cloud: &DigitalOcean, name: &str) -> Result<(), ProviderError> {
     let what = || format!("failed to make the tag {name}");
+    let there = || async {
+        let there = cloud.client.find::<Tag>(&["tags", name]).await;
+        there.map_err(error::of(what(), "tag:read"))
+    };
+    if there().await?.is_some() {
+        return Ok(());
+    }
     match cloud.client.put_on(&["tags"], json!({"name": name})).await {
         Ok(()) => Ok(()),
-        Err(refused) if matches!(refused.status(), Some(400 | 409 | 422)) => {
-            let there = cloud.client.find::<Tag>(&["tags", name]).await;
-            match there.map_err(error::of(what(), "tag:read"))? {
-                Some(_) => Ok(()),
-                None => Err(error::failed(what(), "tag:create", refused)),
-            }
-        }
+        // Somebody was faster.
+        Err(refused) if matches!(refused.status(), Some(400 | 409 | 422)) => match there().await? {
+            Some(_) => Ok(()),
+            None => Err(error::failed(what(), "tag:create", refused)),
+        },
         Err(other) => Err(error::failed(what(), "tag:create", other)),
     }
 }

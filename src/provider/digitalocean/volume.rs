@@ -145,7 +145,7 @@ pub(super) async fn ensure(
     )
     .await?;
     if let Some(name) = &shape.project {
-        project::assign(cloud, name, &[project::volume(&there.id)]).await?;
+        project::give(cloud, name, &[project::volume(&there.id)]).await?;
     }
     let mut now = part(&now, owner, Some(machine.id));
     // Tags may be seen later than they are written.

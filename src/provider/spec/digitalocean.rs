@@ -52,11 +52,12 @@ pub fn memory_mib(size: &str) -> Option<u32> {
 }
 
 /// What observation tells of a Droplet, of what it was asked for.
-pub const TOLD: [&str; 9] = [
+pub const TOLD: [&str; 10] = [
     "backups",
     "image",
     "ipv6",
     "monitoring",
+    "project",
     "region",
     "size",
     "tags",

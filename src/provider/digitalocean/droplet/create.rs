@@ -29,16 +29,20 @@ pub(in crate::provider::digitalocean) async fn create(
     say: Say<'_>,
 ) -> Result<Instance, ProviderError> {
     let shape = shape(spec)?;
+    let project = match &shape.project {
+        Some(name) => Some(project::choose(cloud, name).await?),
+        None => None,
+    };
     let id = match made(cloud, owner, generation, say).await? {
         Some(id) => id,
-        None => make(cloud, owner, spec, shape, generation).await?,
+        None => make(cloud, owner, spec, project.as_ref(), generation).await?,
     };
     let instance = run(cloud, owner, id, say).await?;
     if let Some(droplet) = by_id(cloud, &instance.id).await? {
         firewall::protects(cloud, owner, &droplet, say).await?;
     }
-    if let Some(name) = &shape.project {
-        project::assign(cloud, name, &[project::droplet(id)]).await?;
+    if let Some(project) = &project {
+        project::assign(cloud, project, &[project::droplet(id)]).await?;
     }
     Ok(instance)
 }
@@ -54,7 +58,7 @@ pub(in crate::provider::digitalocean) async fn check(
     let shape = shape(spec)?;
     prepare(cloud, spec, shape).await?;
     match &shape.project {
-        Some(name) => project::id(cloud, name).await.map(drop),
+        Some(name) => project::choose(cloud, name).await.map(drop),
         None => Ok(()),
     }
 }
@@ -108,9 +112,10 @@ async fn make(
     cloud: &DigitalOcean,
     owner: &Owner,
     spec: &InstanceSpec,
-    shape: &DigitalOceanShape,
+    project: Option<&project::Chosen>,
     generation: u64,
 ) -> Result<u64, ProviderError> {
+    let shape = shape(spec)?;
     let (image, key, ()) = try_join3(
         prepare(cloud, spec, shape),
         key::ensure(cloud, owner, spec),
@@ -120,6 +125,8 @@ async fn make(
     let count = generation.to_string();
     let mut facts = vec![(marks::IMAGE, shape.image.as_str()), (marks::GENERATION, &count)];
     facts.extend(shape.vpc.as_deref().map(|vpc| (marks::VPC, vpc)));
+    let project = project.map(|project| project.mark(&owner.lineage));
+    facts.extend(project.as_deref().map(|project| (marks::PROJECT, project)));
     let tags = Marks::wanted(owner, spec, &facts);
     let key: Option<u64> = key.id.parse().ok();
     let name = owner.machine_name();

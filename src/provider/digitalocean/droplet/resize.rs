@@ -32,10 +32,14 @@ pub(in crate::provider::digitalocean) async fn resize(
     let droplet = needed(cloud, owner, "change").await?;
     // First what can be refused, then what takes the machine down.
     let change = change(cloud, shape, &droplet).await?;
-    tags(cloud, owner, spec, shape, &droplet).await?;
-    if let Some(name) = &shape.project {
-        project::assign(cloud, name, &everything(cloud, owner, droplet.id).await?).await?;
+    let project = match &shape.project {
+        Some(name) => Some(project::choose(cloud, name).await?),
+        None => None,
+    };
+    if let Some(project) = &project {
+        project::assign(cloud, project, &everything(cloud, owner, droplet.id).await?).await?;
     }
+    tags(cloud, owner, spec, shape, project.as_ref(), &droplet).await?;
     backups(cloud, shape, &droplet, say).await?;
     if let Some(with_disk) = change {
         stop(cloud, droplet.id, say).await?;
@@ -153,6 +157,7 @@ async fn tags(
     owner: &Owner,
     spec: &InstanceSpec,
     shape: &DigitalOceanShape,
+    project: Option<&project::Chosen>,
     droplet: &Droplet,
 ) -> Result<(), ProviderError> {
     let there = Marks::read(droplet.tags.as_ref());
@@ -161,6 +166,8 @@ async fn tags(
     if there.get(marks::IMAGE).is_none() {
         facts.push((marks::IMAGE, shape.image.as_str()));
     }
+    let project = project.map(|project| project.mark(&owner.lineage));
+    facts.extend(project.as_deref().map(|project| (marks::PROJECT, project)));
     let wanted = Marks::wanted(owner, spec, &facts);
     // The machine's own mark is written last: a run that was cut off before it begins again.
     if wanted.get(marks::EXPIRES) != there.get(marks::EXPIRES) || wanted.get(marks::TTL) != there.get(marks::TTL) {
@@ -206,7 +213,13 @@ pub(in crate::provider::digitalocean) async fn end(
     }
     let mut old = Vec::new();
     for (bearer, there) in &marked {
-        let wanted = Marks::wanted(owner, spec, &[]);
+        // Which project it is in is no matter of its end.
+        let project: Vec<_> = there
+            .get(marks::PROJECT)
+            .map(|mark| (marks::PROJECT, mark))
+            .into_iter()
+            .collect();
+        let wanted = Marks::wanted(owner, spec, &project);
         let (_, drop) = wanted.missing(there);
         old.extend(
             drop.into_iter()

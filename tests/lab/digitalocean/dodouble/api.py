@@ -371,10 +371,10 @@ class Api:
         number = droplet["id"]
         machines = self.world.machines
 
-        def power(on: bool, gently: bool = False) -> None:
+        def power(on: bool) -> None:
             droplet["status"] = "active" if on else "off"
             if machines:
-                machines.power(number, on, gently)
+                machines.power(number, on)
                 self.world.sync()
 
         def feature(name: str, on: bool) -> None:
@@ -392,7 +392,7 @@ class Api:
         effects = {
             "power_on": lambda: power(True),
             "power_off": lambda: power(False),
-            "shutdown": lambda: power(False, gently=True),
+            "shutdown": lambda: power(False),
             "reboot": lambda: machines and machines.reset(number),
             "enable_backups": lambda: feature("backups", True),
             "disable_backups": lambda: feature("backups", False),
@@ -412,9 +412,15 @@ class Api:
             raise unprocessable("Droplet is already powered on.")
         if kind in ("power_off", "shutdown") and droplet["status"] == "off":
             raise unprocessable("Droplet is already powered off.")
+        follows = None
+        if kind == "shutdown" and machines:
+            # It is over when the guest has done it.
+            follows = lambda: not machines.is_on(number)  # noqa: E731
         action = self.world.begin(
-            kind, ("droplet", number), droplet["region"], effects[kind], (f"droplet {number}",)
+            kind, ("droplet", number), droplet["region"], effects[kind], (f"droplet {number}",), ready=follows
         )
+        if follows:
+            machines.ask_to_end(number)
         return 201, {"action": action}
 
     def seen(self, what: str) -> bool:
@@ -477,6 +483,7 @@ class Api:
         if self.world.busy(f"volume {volume['id']}"):
             raise unprocessable("The volume already has a pending event.")
         del self.world.volumes[volume["id"]]
+        self.world.assigned.pop(f"do:volume:{volume['id']}", None)
         if self.world.machines:
             self.world.machines.drop_disk(volume["id"])
         return 204, None
@@ -671,6 +678,7 @@ class Api:
         if self.world.reserved[ip]["droplet_id"]:
             raise unprocessable("The reserved IP is assigned to a Droplet: unassign it first")
         del self.world.reserved[ip]
+        self.world.assigned.pop(f"do:floatingip:{ip}", None)
         return 204, None
 
     def reservedIPsActions_post(self) -> Result:
@@ -765,6 +773,18 @@ class Api:
     def projects_list(self) -> Result:
         return self.pages("projects", list(self.world.projects.values()))
 
+    def projects_list_resources(self) -> Result:
+        number = self.path["project_id"]
+        if number not in self.world.projects:
+            raise not_found()
+        urns = sorted(urn for urn, of in self.world.assigned.items() if of == number)
+        return self.pages("resources", [self.shown_assigned(urn, "ok") for urn in urns])
+
+    @staticmethod
+    def shown_assigned(urn: str, status: str) -> dict[str, Any]:
+        link = f"https://api.digitalocean.com/v2/{urn}"
+        return {"urn": urn, "assigned_at": stamp(), "links": {"self": link}, "status": status}
+
     def projects_assign_resources(self) -> Result:
         number = self.path["project_id"]
         if number not in self.world.projects:
@@ -773,6 +793,8 @@ class Api:
         for urn in self.body["resources"]:
             before = self.world.assigned.get(urn)
             self.world.assigned[urn] = number
+            if (ip := urn.removeprefix("do:floatingip:")) in self.world.reserved:
+                self.world.reserved[ip]["project_id"] = number
             status = "already_assigned" if before == number else "assigned"
-            shown.append({"urn": urn, "assigned_at": stamp(), "links": {"self": f"https://api.digitalocean.com/v2/{urn}"}, "status": status})
+            shown.append(self.shown_assigned(urn, status))
         return 200, {"resources": shown}

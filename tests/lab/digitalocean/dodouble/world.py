@@ -6,8 +6,9 @@ that there is a pending event, as by the vendor.
 
 from __future__ import annotations
 
-import hashlib
 import base64
+import hashlib
+import math
 import random
 import threading
 import time
@@ -18,6 +19,8 @@ from typing import Any
 
 from . import catalogue
 
+# Seconds that a guest may take to do as it is asked; then its action has come to nothing.
+FOLLOWS = 90.0
 DEFAULTS: dict[str, Any] = {
     # How much the account may have.
     "droplet_limit": 10,
@@ -70,6 +73,9 @@ class Pending:
     due: float
     effect: Callable[[], None]
     holds: tuple[str, ...]
+    # Whether what it waits for has come about; at its latest it ends at `give_up`, as errored.
+    ready: Callable[[], bool] | None = None
+    give_up: float = math.inf
 
 
 @dataclass
@@ -124,9 +130,13 @@ class World:
     def settle(self) -> None:
         """Lets everything have its effect that is due."""
         now = time.monotonic()
-        due = [pending for pending in self._pending if pending.due <= now]
-        self._pending = [pending for pending in self._pending if pending.due > now]
+        is_due = lambda one: one.due <= now and (one.ready is None or one.ready() or one.give_up <= now)  # noqa: E731
+        due = [pending for pending in self._pending if is_due(pending)]
+        self._pending = [pending for pending in self._pending if pending not in due]
         for pending in sorted(due, key=lambda one: one.due):
+            if pending.ready and not pending.ready():
+                pending.action.update(status="errored", completed_at=stamp())
+                continue
             pending.effect()
             if pending.action["status"] == "in-progress":
                 pending.action.update(status="completed", completed_at=stamp())
@@ -141,9 +151,9 @@ class World:
 
     def begin(
         self, kind: str, resource: tuple[str, Any], region: str, effect: Callable[[], None], holds: tuple[str, ...],
-        times: int = 1,
+        times: int = 1, ready: Callable[[], bool] | None = None,
     ) -> dict[str, Any]:  # fmt: skip
-        """Begins an action that holds these things; refused while one of them is held."""
+        """Begins an action that holds these things; refused while one of them is held. It waits until it is `ready`."""
         for thing in holds:
             if self.busy(thing):
                 name = "Droplet" if thing.startswith("droplet") else "The resource"
@@ -162,7 +172,9 @@ class World:
             "region_slug": region,
         }
         self.actions[number] = action
-        self._pending.append(Pending(action, time.monotonic() + times * self.switches["action_seconds"], effect, holds))
+        now = time.monotonic()
+        due = now + times * self.switches["action_seconds"]
+        self._pending.append(Pending(action, due, effect, holds, ready, now + FOLLOWS))
         for thing in holds:
             if thing.startswith("droplet ") and (droplet := self.droplets.get(int(thing.split()[1]))):
                 droplet["locked"] = True
@@ -253,6 +265,7 @@ class World:
     def remove_droplet(self, number: int) -> None:
         self.droplets.pop(number, None)
         self.user_data.pop(number, None)
+        self.assigned.pop(f"do:droplet:{number}", None)
         for volume in self.volumes.values():
             volume["droplet_ids"] = [one for one in volume["droplet_ids"] if one != number]
         for reserved in self.reserved.values():

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import fcntl
-import shutil
-import socket
-import tempfile
 import threading
 from pathlib import Path
 from typing import Any
 
+from doubles.machines import qemu
+from doubles.machines.folder import Folder
+from doubles.machines.machine import Machine
 from moto.core.responses import ActionResult
 from moto.core.utils import utcnow
 from moto.ec2.models.elastic_block_store import EBSBackend
@@ -22,8 +21,7 @@ from moto.ec2.responses.instances import InstanceResponse
 
 from ..account import LOCK
 from ..patch import around, refuse
-from . import qemu
-from .machine import Machine
+from .machine import OfInstance, node_of
 
 PREFIX = "provision-aws-"
 
@@ -32,39 +30,26 @@ class Machines:
     """All machines of this double, and the folder that they live in."""
 
     def __init__(self, image: Path) -> None:
-        if not image.exists():
-            raise SystemExit(f"double: there is no image {image}; run tests/lab/images first")
-        may_bind()
-        self._image = image
-        sweep()
-        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent()))
-        self._hold = open(self.folder / "lock", "wb")  # noqa: SIM115
-        fcntl.flock(self._hold, fcntl.LOCK_EX)
-        (self.folder / "volumes").mkdir()
-        self._machines: dict[str, Machine] = {}
+        self.place = Folder(PREFIX, image)
+        self.folder = self.place.path
+        self._machines: dict[str, OfInstance] = {}
 
-    def disk_of(self, volume: str) -> Path:
-        return self.folder / "volumes" / f"{volume}.qcow2"
-
-    def of(self, instance: Any) -> Machine | None:
+    def of(self, instance: Any) -> OfInstance | None:
         return self._machines.get(instance.id)
 
-    def all(self) -> list[Machine]:
+    def all(self) -> list[OfInstance]:
         return list(self._machines.values())
 
     def launch(self, instance: Any) -> None:
-        machine = Machine(instance, self.folder / instance.id, self._image, self.disk_of)
+        machine = OfInstance(instance, self.place)
         self._machines[instance.id] = machine
-        for mapping in machine.disks().values():
-            self.ensure_disk(mapping.volume_id, mapping.size)
+        for mapping in machine.volumes().values():
+            self.place.ensure_disk(mapping.volume_id, mapping.size)
         machine.power_on(self.ended)
-
-    def ensure_disk(self, volume: str, size_gib: int) -> None:
-        if not self.disk_of(volume).exists():
-            qemu.create_disk(self.disk_of(volume), size_gib, None)
 
     def ended(self, machine: Machine) -> None:
         """The guest has shut itself down."""
+        assert isinstance(machine, OfInstance)
         instance = machine.instance
         with LOCK:
             machine.power_off(gently=False)
@@ -87,38 +72,7 @@ class Machines:
     def close(self) -> None:
         for machine in self.all():
             machine.power_off(gently=False)
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def parent() -> str:
-    return tempfile.gettempdir()
-
-
-def sweep() -> None:
-    """Removes what doubles left that were killed: nobody locks it."""
-    for folder in Path(parent()).glob(f"{PREFIX}*"):
-        try:
-            with open(folder / "lock", "rb") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
-        except OSError:
-            continue
-
-
-def may_bind() -> None:
-    """Machines have their real ports, and those below 1024 are not for everyone."""
-    try:
-        with socket.socket() as probe:
-            probe.bind(("127.78.255.254", 22))
-    except PermissionError:
-        raise SystemExit(
-            "double: machines need ports below 1024: run as root, or run: sudo sysctl"
-            " net.ipv4.ip_unprivileged_port_start=22"
-        ) from None
-    except OSError:
-        raise SystemExit(
-            "double: port 22 is taken on every address of this computer; let its sshd listen on its own: ListenAddress"
-        ) from None
+        self.place.close()
 
 
 def install(machines: Machines) -> None:
@@ -200,8 +154,8 @@ def install(machines: Machines) -> None:
             attachment = original(self, volume_id, instance_id, *args, launching=launching, **kwargs)
             machine = machines.of(attachment.instance)
             if machine and not launching:
-                machines.ensure_disk(volume_id, attachment.volume.size)
-                machine.plug(volume_id)
+                machines.place.ensure_disk(volume_id, attachment.volume.size)
+                machine.plug(machine.disk(volume_id))
             return attachment
 
     @around(EBSBackend, "detach_volume")
@@ -210,13 +164,13 @@ def install(machines: Machines) -> None:
             attachment = original(self, volume_id, *args, **kwargs)
             machine = machines.of(attachment.instance)
             if machine:
-                machine.unplug(volume_id)
+                machine.unplug(node_of(volume_id))
             return attachment
 
     @around(EBSBackend, "delete_volume")
     def delete_volume(original: Any, self: Any, volume_id: str) -> Any:
         deleted = original(self, volume_id)
-        machines.disk_of(volume_id).unlink(missing_ok=True)
+        machines.place.drop_disk(volume_id)
         return deleted
 
     @around(EBSBackend, "modify_volume")
@@ -224,8 +178,8 @@ def install(machines: Machines) -> None:
         with LOCK:
             volume = original(self, volume_id, *args, **kwargs)
             machine = machines.of(volume.attachment.instance) if volume.attachment else None
-            disk = machines.disk_of(volume_id)
-            if disk.exists() and not (machine and machine.grow(volume_id, volume.size)):
+            disk = machines.place.disk_of(volume_id)
+            if disk.exists() and not (machine and machine.grow_volume(volume_id, volume.size)):
                 qemu.grow_disk(disk, volume.size)
             return volume
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import base64
-import http.server
 import json
 import secrets
-import socketserver
-import threading
 import time
-from pathlib import Path
 from typing import Any
+
+from doubles.machines import metadata
 
 VERSIONS = ("2009-04-04", "2016-09-02", "2018-09-24", "2021-03-23", "latest")
 TOKEN = "X-aws-ec2-metadata-token"
@@ -61,28 +59,16 @@ def tree(instance: Any, mac: str, private_ip: str) -> dict[str, Any]:
     return found
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
+class Handler(metadata.Handler):
     """Answers one guest."""
 
-    protocol_version = "HTTP/1.1"
-    service: Service
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-    def address_string(self) -> str:
-        return str(self.service.instance.id)
-
-    def reply(self, status: int, body: bytes = b"", **headers: str) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+    instance: Any
+    mac: str
+    private_ip: str
+    tokens: dict[str, float]
 
     def do_PUT(self) -> None:
-        options = self.service.instance.metadata_options
+        options = self.instance.metadata_options
         ttl = self.headers.get(f"{TOKEN}-ttl-seconds", "")
         if options.http_endpoint != "enabled":
             self.reply(403)
@@ -92,15 +78,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.reply(400)
         else:
             token = secrets.token_urlsafe(32)
-            self.service.tokens[token] = time.monotonic() + int(ttl)
+            self.tokens[token] = time.monotonic() + int(ttl)
             self.reply(200, token.encode(), X_aws_ec2_metadata_token_ttl_seconds=ttl)
 
     def do_GET(self) -> None:
-        options = self.service.instance.metadata_options
+        options = self.instance.metadata_options
         token = self.headers.get(TOKEN)
         if options.http_endpoint != "enabled":
             self.reply(403)
-        elif (token or options.http_tokens == "required") and self.service.tokens.get(
+        elif (token or options.http_tokens == "required") and self.tokens.get(
             token or "", 0
         ) < time.monotonic():
             self.reply(401)
@@ -114,34 +100,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return "\n".join(VERSIONS).encode()
         if words[0] not in VERSIONS:
             return None
-        node: Any = self.service.tree()
+        node: Any = tree(self.instance, self.mac, self.private_ip)
         for word in words[1:]:
             if not isinstance(node, dict) or word not in node:
                 return None
             node = node[word]
         if words[1:] == ["meta-data", "public-keys"]:
-            return f"0={self.service.instance.key_name}".encode()
+            return f"0={self.instance.key_name}".encode()
         if isinstance(node, dict):
             node = "\n".join(name + "/" * isinstance(value, dict) for name, value in node.items())
         return node if isinstance(node, bytes) else str(node).encode()
 
 
-class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    daemon_threads = True
-
-
-class Service:
-    """The service of one instance, at a socket that its machine's network leads to."""
-
-    def __init__(self, instance: Any, path: Path, mac: str, private_ip: str) -> None:
-        self.instance, self._mac, self._private_ip = instance, mac, private_ip
-        self.tokens: dict[str, float] = {}
-        self._server = Server(str(path), type("Handler", (Handler,), {"service": self}))
-        threading.Thread(target=self._server.serve_forever, name=f"metadata {instance.id}", daemon=True).start()
-
-    def tree(self) -> dict[str, Any]:
-        return tree(self.instance, self._mac, self._private_ip)
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+def of(instance: Any, mac: str, private_ip: str) -> type[Handler]:
+    """The service of one instance."""
+    return type("Handler", (Handler,), {"instance": instance, "mac": mac, "private_ip": private_ip, "tokens": {}})

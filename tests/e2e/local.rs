@@ -1,32 +1,43 @@
-//! What happens to an environment, in order.
+//! What happens to a machine of this computer alone.
 
 use std::io::{BufRead as _, BufReader};
 use std::time::Duration;
 
 use super::audit::audit_finds_every_hole;
 use super::drift::everything_done_by_hand_is_seen_and_repaired;
-use super::lab::{Lab, alive, kill, reaches, signal, until};
+use super::lab::{Lab, alive, kill, signal, until};
+use super::life::{
+    Place, containers, of, only_the_edge_is_public, replace, the_page_is_served, the_row_comes_back, the_row_is_there,
+};
 
-/// The whole life of the demo.
-pub fn tell(lab: &Lab) {
-    lab.write_environment();
-    killed_in_the_middle(lab);
-    lab.ok(&["apply", "demo", "--yes"]);
-    the_page_is_served(lab);
-    what_the_client_says_of_itself_is_dropped(lab);
-    only_the_edge_is_public(lab);
-    a_second_apply_touches_nothing(lab);
-    a_changed_route_touches_only_the_edge(lab);
-    a_changed_compose_file_touches_only_its_stack(lab);
-    drift_is_seen_and_repaired(lab);
-    everything_done_by_hand_is_seen_and_repaired(lab);
-    audit_finds_every_hole(lab);
-    an_unhealthy_release_is_rolled_back(lab);
-    a_network_that_vanishes_is_told(lab);
-    a_full_disk_is_told(lab);
-    a_power_failure_keeps_the_data(lab);
-    no_secret_is_where_it_must_not_be(lab);
-    nothing_is_left(lab);
+/// This computer.
+pub struct Local;
+
+impl Place for Local {
+    fn write(&self, lab: &Lab) {
+        lab.write_environment();
+    }
+
+    fn is_as_asked_for(&self, lab: &Lab) {
+        the_page_is_served(lab);
+        what_the_client_says_of_itself_is_dropped(lab);
+        only_the_edge_is_public(lab);
+    }
+
+    fn days(&self, lab: &Lab) {
+        a_changed_compose_file_touches_only_its_stack(lab);
+        everything_done_by_hand_is_seen_and_repaired(lab);
+        audit_finds_every_hole(lab);
+        an_unhealthy_release_is_rolled_back(lab);
+        a_network_that_vanishes_is_told(lab);
+        a_full_disk_is_told(lab);
+        a_power_failure_keeps_the_data(lab);
+        no_secret_is_where_it_must_not_be(lab);
+    }
+
+    fn end(&self, lab: &Lab) {
+        nothing_is_left(lab);
+    }
 }
 
 /// What `provision init` wrote applies as it is, on a plain image that gets Docker by user-data alone.
@@ -39,55 +50,6 @@ pub fn plain(lab: &Lab) {
     lab.on_host("sudo docker compose version");
     lab.on_host("test -s /var/lib/provision/converged && cloud-init status | grep -q done");
     nothing_is_left(lab);
-}
-
-/// `kill -9` while an image is being sent: the lock is taken over, and the next apply goes on from there.
-fn killed_in_the_middle(lab: &Lab) {
-    let mut apply = lab.start(&["apply", "demo", "--yes"]);
-    let mut seen = String::new();
-    for line in BufReader::new(apply.stderr.take().unwrap()).lines() {
-        let line = line.unwrap();
-        eprintln!("{line}");
-        seen.push_str(&line);
-        if line.contains("stack.postgres") && line.contains("deploy") {
-            break;
-        }
-    }
-    std::thread::sleep(Duration::from_secs(2));
-    apply.kill().unwrap();
-    apply.wait().unwrap();
-    assert!(
-        seen.contains("stack.postgres"),
-        "the apply ended before it came to the stack"
-    );
-    let state = lab.state();
-    assert_eq!(state["resources"]["host.base"]["status"], "present");
-    assert_eq!(state["resources"]["stack.postgres"]["status"], "intended");
-    // The key of the first boot, which user-data still shows, is not believed any more.
-    assert_eq!(
-        lab.path(".provision/demo/known_hosts")
-            .metadata()
-            .map(|m| m.len() > 0)
-            .ok(),
-        Some(true)
-    );
-}
-
-pub fn the_page_is_served(lab: &Lab) {
-    let url = lab.output("url");
-    assert!(lab.curl(&[&url]).contains("<html"), "a page");
-    lab.curl(&[
-        "--data",
-        "name=e2e&message=a row that must outlive much",
-        &format!("{url}/entries"),
-    ]);
-    assert!(the_row_is_there(lab));
-}
-
-pub fn the_row_is_there(lab: &Lab) -> bool {
-    let url = lab.output("url");
-    lab.curl(&["-H", "Accept: application/json", &format!("{url}/entries")])
-        .contains("a row that must outlive much")
 }
 
 /// The application learns from the edge alone where a request comes from.
@@ -139,64 +101,6 @@ fn what_the_client_says_of_itself_is_dropped(lab: &Lab) {
     }
 }
 
-pub fn only_the_edge_is_public(lab: &Lab) {
-    let address = lab.output("address");
-    for (port, open) in [(443, true), (5432, false), (8000, false), (2019, false)] {
-        assert_eq!(reaches(&address, port), open, "port {port} at {address}");
-    }
-    let listeners = lab.on_host("sudo ss -Hltn");
-    assert!(
-        !listeners.contains(":5432") && !listeners.contains(":8000"),
-        "{listeners}"
-    );
-    lab.on_host("sudo docker info --format '{{.DockerRootDir}}' | grep -x /data/docker");
-    // The second wall stands on its own: a container that publishes a port is not reached from another interface.
-    lab.on_host("sudo nft list table inet provision | grep -q 'policy drop'");
-    lab.on_host("sudo iptables -S PROVISION-DOCKER | grep -q ctorigdstport");
-    lab.on_host("! sudo grep -Eqi '^ *PasswordAuthentication +yes' /etc/ssh/sshd_config.d/00-provision.conf");
-}
-
-/// Identifier and start time of every container.
-fn containers(lab: &Lab) -> Vec<String> {
-    let list = lab.on_host(
-        "sudo docker ps -aq | xargs sudo docker inspect --format '{{.Name}} {{.Id}} {{.State.StartedAt}}' | sort",
-    );
-    list.lines().map(str::to_owned).collect()
-}
-
-fn of<'a>(containers: &'a [String], name: &str) -> Vec<&'a String> {
-    containers
-        .iter()
-        .filter(|line| line.starts_with(&format!("/{name}-")))
-        .collect()
-}
-
-pub fn a_second_apply_touches_nothing(lab: &Lab) {
-    let before = containers(lab);
-    let serial = lab.state()["serial"].clone();
-    assert!(lab.ok(&["apply", lab.name, "--yes"]).contains("nothing to do"));
-    assert_eq!(containers(lab), before);
-    assert_eq!(lab.state()["serial"], serial, "a no-op writes no state");
-    assert!(lab.ok(&["status", lab.name]).contains("healthy"));
-    lab.ok(&["plan", lab.name, "--detailed-exitcode"]);
-}
-
-pub fn a_changed_route_touches_only_the_edge(lab: &Lab) {
-    let before = containers(lab);
-    edit(
-        lab,
-        "\"/\" = \"web:8000\"",
-        "\"/\" = \"web:8000\"\n\"/entries*\" = \"web:8000\"",
-    );
-    let plan = lab.fails(2, &["plan", lab.name, "--detailed-exitcode"]);
-    assert!(plan.contains("~ edge.caddy") && !plan.contains("stack."), "{plan}");
-    lab.ok(&["apply", lab.name, "--yes"]);
-    // Caddy itself is reloaded, not restarted.
-    assert_eq!(containers(lab), before);
-    assert!(the_row_is_there(lab));
-    assert!(lab.ok(&["apply", lab.name, "--yes"]).contains("nothing to do"));
-}
-
 fn a_changed_compose_file_touches_only_its_stack(lab: &Lab) {
     let before = containers(lab);
     own_demo(lab);
@@ -216,24 +120,6 @@ fn a_changed_compose_file_touches_only_its_stack(lab: &Lab) {
         assert_eq!(of(&after, untouched), of(&before, untouched));
     }
     assert_ne!(of(&after, "demo"), of(&before, "demo"));
-    assert!(the_row_is_there(lab));
-    assert!(lab.ok(&["apply", lab.name, "--yes"]).contains("nothing to do"));
-}
-
-pub fn drift_is_seen_and_repaired(lab: &Lab) {
-    let before = containers(lab);
-    lab.on_host(
-        "sudo docker stop demo-web-1 && echo '# by hand' | sudo tee -a /opt/provision/stacks/edge/config/Caddyfile",
-    );
-    lab.on_host("sudo nft delete table inet provision");
-    let plan = lab.fails(2, &["plan", lab.name, "--detailed-exitcode"]);
-    for drift in ["service web (drift)", "config/Caddyfile (drift)", "firewall (drift)"] {
-        assert!(plan.contains(drift), "{drift} in\n{plan}");
-    }
-    assert!(!plan.contains("stack.postgres"), "{plan}");
-    lab.ok(&["apply", lab.name, "--yes"]);
-    assert_eq!(of(&containers(lab), "postgres"), of(&before, "postgres"));
-    lab.on_host("sudo /usr/local/lib/provision/firewall check");
     assert!(the_row_is_there(lab));
     assert!(lab.ok(&["apply", lab.name, "--yes"]).contains("nothing to do"));
 }
@@ -316,15 +202,7 @@ fn a_power_failure_keeps_the_data(lab: &Lab) {
     let plan = lab.fails(2, &["plan", "demo", "--detailed-exitcode"]);
     assert!(plan.contains("power (drift): off → on"), "{plan}");
     lab.ok(&["apply", "demo", "--yes"]);
-    until("the page", Duration::from_secs(180), || {
-        let url = lab.output("url");
-        let certificate = lab.output("ca_certificate");
-        let curl = std::process::Command::new("curl")
-            .args(["-sf", "--max-time", "10", "--cacert", &certificate, &url])
-            .output();
-        curl.is_ok_and(|output| output.status.success())
-    });
-    assert!(the_row_is_there(lab), "the row outlives the power failure");
+    the_row_comes_back(lab);
 }
 
 fn no_secret_is_where_it_must_not_be(lab: &Lab) {
@@ -360,18 +238,8 @@ fn nothing_is_left(lab: &Lab) {
     assert_eq!(std::fs::read_dir(kept).unwrap().count(), 1, "a backup of the state");
 }
 
-pub fn edit(lab: &Lab, from: &str, to: &str) {
-    replace(&lab.environment(), from, to);
-}
-
 fn edit_compose(lab: &Lab, from: &str, to: &str) {
     replace(&lab.path("compose/demo/compose.yaml"), from, to);
-}
-
-fn replace(path: &std::path::Path, from: &str, to: &str) {
-    let text = std::fs::read_to_string(path).unwrap();
-    assert!(text.contains(from), "{} holds {from}", path.display());
-    std::fs::write(path, text.replace(from, to)).unwrap();
 }
 
 /// A folder of the built-in stack's name wins over it.

@@ -1,4 +1,4 @@
-"""The process that is an instance: its arguments, its disks, its monitor."""
+"""The process that is a machine: its arguments, its disks, its monitor."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import concurrent.futures
 import hashlib
 import shlex
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 from .qmp import Qmp
 
@@ -16,6 +18,8 @@ PRIVATE_IP = "10.0.2.15"
 SLOTS = 4  # disks beside the root disk
 # A machine may be told to have less than its type has, so that some run side by side.
 CPUS, MEMORY_MIB = 2, 4096
+# Protocol, address of this computer, port.
+Forwards = set[tuple[str, str, int]]
 
 # The kernel kills a process with its "parent death signal" when the *thread* that started it ends; this one never does.
 LAUNCHER = concurrent.futures.ThreadPoolExecutor(1, "launcher")
@@ -42,19 +46,74 @@ def value(text: object) -> str:
     return str(text).replace(",", ",,")
 
 
-def mac_of(instance: str) -> str:
-    """From the instance, so that it is the same after a stop."""
-    digest = hashlib.sha256(instance.encode()).hexdigest()
+def mac_of(machine: str) -> str:
+    """From the machine's name, so that it is the same after a stop."""
+    digest = hashlib.sha256(machine.encode()).hexdigest()
     return "02:" + ":".join(digest[place : place + 2] for place in range(0, 10, 2))
 
 
-def uuid_of(instance: str) -> str:
-    """EC2's begin with ec2: that is how cloud-init knows where it is."""
-    digest = hashlib.sha256(instance.encode()).hexdigest()
-    return f"ec2{digest[:5]}-{digest[5:9]}-4{digest[10:13]}-8{digest[14:17]}-{digest[17:29]}"
+@dataclass
+class Hardware:
+    """What a machine is at its next start."""
+
+    name: str
+    # The values of the SMBIOS table that says whose machine it is; cloud-init reads it.
+    system: str
+    cpus: int
+    memory_mib: int
 
 
-def network(metadata: Path, forwards: set[tuple[str, str, int]]) -> str:
+class Bus(Protocol):
+    """How a cloud's volumes hang on its machines: a disk is named by its node, and `told` is what the guest finds it by."""
+
+    def arguments(self) -> list[str]: ...
+
+    def device(self, node: str, told: str) -> dict[str, Any]: ...
+
+    def freed(self, node: str) -> None: ...
+
+
+class Slots:
+    """Virtio disks, each in a slot of its own; the guest finds them by their serial number."""
+
+    def __init__(self) -> None:
+        self._taken: dict[str, int] = {}
+
+    def arguments(self) -> list[str]:
+        words = []
+        for slot in range(1, SLOTS + 1):
+            words += ["-device", f"pcie-root-port,id=slot{slot},chassis={slot},slot={slot},addr={7 + slot:#x}"]
+        return words
+
+    def device(self, node: str, told: str) -> dict[str, Any]:
+        slot = min(set(range(1, SLOTS + 1)) - set(self._taken.values()), default=None)
+        if slot is None:
+            raise RuntimeError(f"a machine of the lab takes {SLOTS} volumes")
+        self._taken[node] = slot
+        return {"driver": "virtio-blk-pci", "serial": told, "bus": f"slot{slot}"}
+
+    def freed(self, node: str) -> None:
+        del self._taken[node]
+
+
+class Scsi:
+    """SCSI disks of one controller, as DigitalOcean's are; the guest finds them by maker, kind and identifier."""
+
+    def __init__(self, vendor: str, product: str) -> None:
+        self._vendor, self._product = vendor, product
+
+    def arguments(self) -> list[str]:
+        return ["-device", "virtio-scsi-pci,id=scsi,addr=0x7"]
+
+    def device(self, node: str, told: str) -> dict[str, Any]:
+        names = {"vendor": self._vendor, "product": self._product, "device_id": told}
+        return {"driver": "scsi-hd", "bus": "scsi.0", **names}
+
+    def freed(self, node: str) -> None:
+        """A controller has room for more than anybody hangs on it."""
+
+
+def network(metadata: Path, forwards: Forwards) -> str:
     """User-mode networking, with every address of the world in the machine's own network: a `guestfwd` must be in it,
     and so must 10.0.2.2, which is this computer's loopback. Connections to anywhere else are refused at once; names are asked of
     this computer's resolver, at 10.0.2.3.
@@ -69,43 +128,38 @@ def network(metadata: Path, forwards: set[tuple[str, str, int]]) -> str:
     return ",".join(words)
 
 
-def arguments(
-    folder: Path, instance: str, kind: str, cpus: int, memory_mib: int, root: Path, forwards: set[tuple[str, str, int]]
-) -> list[str]:
-    uuid = uuid_of(instance)
-    system = f"type=1,manufacturer=Amazon EC2,product={kind},uuid={uuid},serial={uuid}"
-    words = [
-        SYSTEM, "-nodefaults", "-no-user-config", "-name", f"guest={instance}", "-display", "none",
+def arguments(folder: Path, hardware: Hardware, root: Path, forwards: Forwards) -> list[str]:
+    """How a machine is started; its bus comes after that. The metadata service is at `metadata` in its folder."""
+    cpus, memory = min(hardware.cpus, CPUS), min(hardware.memory_mib, MEMORY_MIB)
+    return [
+        SYSTEM, "-nodefaults", "-no-user-config", "-name", f"guest={value(hardware.name)}", "-display", "none",
         # As the local provider starts its machines under emulation.
         "-machine", "q35,sata=off,smbus=off", "-accel", "tcg,thread=multi,tb-size=512", "-cpu", "Nehalem",
-        "-smp", str(min(cpus, CPUS)), "-m", str(min(memory_mib, MEMORY_MIB)), "-rtc", "base=utc", "-smbios", system,
+        "-smp", str(cpus), "-m", str(memory), "-rtc", "base=utc", "-smbios", f"type=1,{hardware.system}",
         "-blockdev", f"qcow2,node-name=root,discard=unmap,file.driver=file,file.filename={value(root)}",
         "-device", "virtio-blk-pci,id=root,drive=root,addr=0x2,bootindex=0",
         "-netdev", network(folder / "metadata", forwards),
-        "-device", f"virtio-net-pci,netdev=net,romfile=,addr=0x5,mac={mac_of(instance)}",
+        "-device", f"virtio-net-pci,netdev=net,romfile=,addr=0x5,mac={mac_of(hardware.name)}",
         "-device", "virtio-rng-pci,addr=0x6",
         "-chardev", f"file,id=serial,append=on,path={value(folder / 'serial.log')}", "-serial", "chardev:serial",
         "-chardev", f"socket,id=qmp,server=on,wait=off,path={value(folder / 'qmp')}", "-mon", "chardev=qmp,mode=control",
     ]  # fmt: skip
-    for slot in range(1, SLOTS + 1):
-        words += ["-device", f"pcie-root-port,id=slot{slot},chassis={slot},slot={slot},addr={7 + slot:#x}"]
-    return words
 
 
 class Process:
     """A running QEMU."""
 
-    def __init__(self, folder: Path, command: list[str]) -> None:
+    def __init__(self, folder: Path, command: list[str], bus: Bus) -> None:
         self.monitor_path = folder / "qmp"
         self.monitor_path.unlink(missing_ok=True)
         self.log = folder / "qemu.log"
-        self._popen = LAUNCHER.submit(self._start, command).result()
+        self._bus = bus
+        self._popen = LAUNCHER.submit(self._start, [*command, *bus.arguments()]).result()
         try:
             self.monitor = Qmp(self.monitor_path)
         except Exception as error:
             self.kill()
             raise RuntimeError(f"QEMU did not start: {self.log.read_text().strip()}") from error
-        self._slots: dict[str, int] = {}
 
     def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
         with open(self.log, "wb") as log:
@@ -131,26 +185,19 @@ class Process:
         self._popen.kill()
         self._popen.wait()
 
-    def plug(self, volume: str, file: Path) -> None:
-        """A disk whose serial number is the volume's id without its dash, as on AWS."""
-        slot = min(set(range(1, SLOTS + 1)) - set(self._slots.values()), default=None)
-        if slot is None:
-            raise RuntimeError(f"a machine of the lab takes {SLOTS} volumes")
-        node = volume.replace("-", "")
+    def plug(self, node: str, told: str, file: Path) -> None:
+        """Hangs a disk on it."""
+        device = self._bus.device(node, told)
         driver = {"driver": "file", "filename": str(file)}
         self.monitor.execute(
             "blockdev-add", **{"driver": "qcow2", "node-name": node, "discard": "unmap", "file": driver}
         )
-        self.monitor.execute(
-            "device_add", driver="virtio-blk-pci", id=f"disk-{node}", drive=node, serial=node, bus=f"slot{slot}"
-        )
-        self._slots[volume] = slot
+        self.monitor.execute("device_add", id=f"disk-{node}", drive=node, **device)
 
-    def unplug(self, volume: str) -> None:
-        node = volume.replace("-", "")
+    def unplug(self, node: str) -> None:
         self.monitor.unplug(f"disk-{node}")
         self.monitor.execute("blockdev-del", **{"node-name": node})
-        del self._slots[volume]
+        self._bus.freed(node)
 
     def grow(self, node: str, size_gib: int) -> None:
         """The guest is told of it."""

@@ -1,0 +1,59 @@
+//! A double of a cloud whose machines are virtual machines: a process of the lab.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+/// A double for one test; it ends, machines included, with this value.
+pub struct Double {
+    child: Child,
+    ready: Value,
+    /// The lab's Python.
+    #[cfg_attr(not(feature = "aws"), allow(dead_code, reason = "boto3 looks at AWS from outside"))]
+    pub python: PathBuf,
+}
+
+impl Double {
+    /// The one in the folder `cloud` of the lab. None, and a word, where the lab's Python is not installed.
+    pub fn start(images: &Path, cloud: &str) -> Option<Self> {
+        let python = images.join("python/bin/python");
+        if !python.exists() {
+            eprintln!("skipped: no {}; `make lab` makes it", python.display());
+            return None;
+        }
+        let mut child = Command::new(tool(cloud, "double"))
+            .arg("--machines")
+            .env("PROVISION_LAB_DIR", images)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let ready = serde_json::from_str(&line).unwrap();
+        Some(Self { child, ready, python })
+    }
+
+    /// What it said when it was ready: an address, a key.
+    pub fn word(&self, name: &str) -> &str {
+        self.ready[name].as_str().unwrap()
+    }
+}
+
+impl Drop for Double {
+    fn drop(&mut self) {
+        // It ends its machines before itself.
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+/// A program of the lab.
+pub fn tool(cloud: &str, name: &str) -> PathBuf {
+    let lab = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab");
+    lab.join(cloud).join(name)
+}
