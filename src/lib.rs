@@ -13,6 +13,7 @@
 
 pub mod apply;
 pub mod audit;
+pub mod certificate;
 pub mod cli;
 pub mod commands;
 pub mod desired;

@@ -283,6 +283,8 @@ fn the_guide_names_every_key() {
         ("access.", &schema["$defs"]["Access"]),
         ("dns.", &schema["$defs"]["Dns"]),
         ("tls.", &schema["$defs"]["Tls"]),
+        ("edge.", &schema["$defs"]["EdgeTable"]),
+        ("routes.ROUTE.", &schema["$defs"]["RouteTable"]),
         ("state.", &schema["$defs"]["StateTable"]),
         ("stacks.NAME.", &schema["$defs"]["Stack"]),
         ("stacks.NAME.allow.SERVICE.", &schema["$defs"]["Allow"]),

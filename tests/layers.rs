@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Each module with what it may import beside itself. A path such as `remote::probe` allows that part only.
-const LAYERS: [(&str, &[&str]); 19] = [
+const LAYERS: [(&str, &[&str]); 20] = [
     ("names", &[]),
     ("secret", &[]),
     ("note", &[]),
     ("svg", &[]),
-    ("environment", &["names", "secret"]),
+    ("certificate", &["secret"]),
+    ("environment", &["certificate", "names", "secret"]),
     ("render", &["names", "secret"]),
     ("state", &["names", "secret"]),
     ("remote", &["names", "secret", "note"]),
@@ -19,7 +20,10 @@ const LAYERS: [(&str, &[&str]); 19] = [
     ("provider", &["names", "secret", "note", "remote"]),
     // `provider`: the types of a machine that is asked for, and the aliases of images.
     ("desired", &["environment", "render", "names", "secret", "provider"]),
-    ("observe", &["provider", "remote", "note", "names", "secret"]),
+    (
+        "observe",
+        &["certificate", "provider", "remote", "note", "names", "secret"],
+    ),
     // `provider` and `remote::probe`: the types of what is asked for and of what was seen.
     (
         "plan",

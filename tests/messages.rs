@@ -12,6 +12,8 @@ mod project;
 
 #[path = "messages/aws.rs"]
 mod aws;
+#[path = "messages/edge.rs"]
+mod edge;
 #[path = "messages/hosts.rs"]
 mod hosts;
 #[path = "messages/machine.rs"]

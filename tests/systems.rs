@@ -269,6 +269,7 @@ fn a_secret_out_of_a_variable_has_its_users() {
         match &stack.secrets[secret] {
             Users::Services(services) => services.iter().cloned().collect::<Vec<_>>().join(" "),
             Users::Stack => "all".to_owned(),
+            Users::Reload => "reload".to_owned(),
         }
     };
     assert_eq!(users("redis", "REDIS_PASSWORD"), "redis");

@@ -1,8 +1,11 @@
 //! The edge: reload with proof.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 
 use super::{ActError, RealWorld};
+use crate::desired::DesiredStack;
 use crate::note::Say;
 use crate::remote::{RemoteCommand, Script, Session, SessionError};
 
@@ -11,6 +14,27 @@ use crate::remote::{RemoteCommand, Script, Session, SessionError};
 struct Loaded {
     meant: serde_json::Value,
     live: serde_json::Value,
+}
+
+/// The exit code of check-edge.sh for files that Caddy does not take.
+const REFUSED: i32 = 65;
+
+/// How long the image may take to come, and Caddy to read its files.
+const CHECK: Duration = Duration::from_secs(600);
+
+/// Has Caddy read a received release before any of it is put in place: a snippet of somebody's may be mistaken.
+pub(super) async fn check(session: &Session, stack: &DesiredStack, digest: &str, say: Say<'_>) -> Result<(), ActError> {
+    let images = stack.services.values().filter_map(|service| service.image.clone());
+    let args = std::iter::once(digest.to_owned()).chain(images);
+    let command = RemoteCommand::script(Script::CHECK_EDGE, args).within(CHECK);
+    match session.run_ok(&command, say).await {
+        Err(SessionError::CommandFailed {
+            stderr,
+            code: Some(REFUSED),
+            ..
+        }) => Err(ActError::Refused { reason: stderr }),
+        other => other.map(|_| ()).map_err(ActError::from),
+    }
 }
 
 /// Has Caddy take its files and compares what it runs with what was meant: a reload that says OK may have read an old

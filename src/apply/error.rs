@@ -96,6 +96,12 @@ pub enum ActError {
         /// What serves now.
         now: String,
     },
+    /// Caddy does not take the routes; nothing on the host has changed.
+    #[error("failed to load the routes: {reason}")]
+    Refused {
+        /// Caddy's words.
+        reason: String,
+    },
     /// Caddy does not run what was meant.
     #[error("failed to load the routes: {reason}")]
     Edge {
@@ -158,6 +164,9 @@ impl ActError {
             Self::Published { .. } => {
                 Some("nothing was changed. Only the edge is public: remove it and add a route, or allow it in [stacks.NAME.allow] with a reason".to_owned())
             }
+            Self::Refused { .. } => Some(
+                "nothing on the host has changed: mend the snippet of [edge] or the route that Caddy names, and run apply again".to_owned(),
+            ),
             Self::Converge { .. } => Some(
                 "mend the cause on the host or in the environment and run apply again: it goes on there. The log is \
                  /var/lib/provision/converge/log on the host (`provision ssh NAME`)"
@@ -186,6 +195,7 @@ impl ActError {
                 Self::Observe(crate::observe::ObserveError::Session(error.mapped(text)))
             }
             Self::Converge { reason } => Self::Converge { reason: text(reason) },
+            Self::Refused { reason } => Self::Refused { reason: text(reason) },
             Self::Published { stack, listed } => Self::Published {
                 stack,
                 listed: listed.into_iter().map(text).collect(),

@@ -49,8 +49,9 @@ impl RealWorld<'_> {
         }
         let before = present_release(session, &stack.name, say).await?;
         receive(session, &stack.name, &archive, say).await?;
-        if !release.edge {
-            refuse_holes(session, stack, archive.digest.as_str(), say).await?;
+        match release.edge {
+            true => super::edge::check(session, stack, archive.digest.as_str(), say).await?,
+            false => refuse_holes(session, stack, archive.digest.as_str(), say).await?,
         }
         activate(session, &stack.name, archive.digest.as_str(), say).await?;
         match serve(session, release, ledger, say).await {

@@ -67,7 +67,13 @@ fn document(desired: &Desired, merged: &Merged, variables: &Variables) -> Result
         head.push_str("#\n# Nothing is published. What the edge made public, by path:\n");
         for route in &edge.routes {
             let path = route.path.as_deref().unwrap_or("/");
-            head.push_str(&format!("#   {path} -> {}:{}\n", route.service, route.port));
+            let to = route.target.shown(&desired.bindings);
+            let guard = route
+                .guard
+                .words()
+                .map(|words| format!(", {words}"))
+                .unwrap_or_default();
+            head.push_str(&format!("#   {path} -> {to}{guard}\n"));
         }
     }
     if !merged.notes.is_empty() {

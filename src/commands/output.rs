@@ -9,6 +9,7 @@ use super::terminal::print;
 use crate::cli;
 use crate::desired::{Desired, url};
 use crate::names::Address;
+use crate::render::caddyfile::Certificates;
 use crate::state::State;
 
 /// The certificate of Caddy's own authority, in the environment's folder.
@@ -103,7 +104,7 @@ pub fn record(project: &Project, state: &mut State, desired: &Desired) -> Result
         let authority = state
             .record(&Address::Edge)
             .and_then(|record| record.facts.get("authority"));
-        if let (true, Some(authority)) = (edge.internal_authority, authority) {
+        if let (true, Some(authority)) = (edge.certificates == Certificates::Internal, authority) {
             if project.store.get(CERTIFICATE)?.as_deref() != Some(authority.as_bytes()) {
                 project.store.put(CERTIFICATE, authority.as_bytes())?;
             }

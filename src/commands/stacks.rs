@@ -91,6 +91,7 @@ fn told(stack: &StackSource) -> String {
         env: _,
         each,
         urls,
+        admin,
         jobs,
         backup,
     } = &stack.manifest;
@@ -127,6 +128,7 @@ fn told(stack: &StackSource) -> String {
     let of_items = of_items.map(|(parameter, _)| format!("{{{{stacks.{name}.url.…}}}} for each of `{parameter}`"));
     let single = urls.keys().map(|key| format!("{{{{stacks.{name}.url.{key}}}}}"));
     say("offers", of_items.chain(single).collect());
+    say("admin", admin.iter().map(|page| page.get().clone()).collect());
     let when = [
         ("before each deploy", &jobs.before_deploy),
         ("after each deploy", &jobs.after_deploy),

@@ -16,6 +16,7 @@ use super::project::{Project, desired, hang_up, look, owner};
 use super::shown::waiting;
 use super::stop::{stop_on_signal, until_stopped};
 use super::terminal::print;
+use crate::certificate::covers;
 use crate::cli;
 use crate::desired::Desired;
 use crate::observe::{Host, Observed, certificates::Certificate};
@@ -71,6 +72,8 @@ struct Service {
 struct RouteReport {
     route: String,
     upstream: String,
+    /// Who gets in, when not everybody does.
+    guard: Option<String>,
     certificate_expires: Option<Timestamp>,
 }
 
@@ -128,9 +131,10 @@ fn report(desired: &Desired, observed: &Observed, certificates: &[Certificate]) 
     let routes = desired.edge.iter().flat_map(|edge| &edge.routes).map(|route| {
         let host = route.host.shown(&desired.bindings);
         RouteReport {
-            certificate_expires: certificates.iter().find(|c| c.names.contains(&host)).map(|c| c.expires),
+            certificate_expires: certificates.iter().find(|c| covers(&c.names, &host)).map(|c| c.expires),
             route: format!("{host}{}", route.path.as_deref().unwrap_or("/")),
-            upstream: format!("{}:{}", route.service, route.port),
+            upstream: route.target.shown(&desired.bindings),
+            guard: route.guard.words(),
         }
     });
     Report {
@@ -247,7 +251,11 @@ fn shown(report: &Report, now: Timestamp) -> String {
             let expires = route
                 .certificate_expires
                 .map_or_else(|| "none yet".to_owned(), |time| time.to_string());
-            table.add_row([&route.route, &route.upstream, &expires]);
+            let to = match &route.guard {
+                Some(guard) => format!("{}, {guard}", route.upstream),
+                None => route.upstream.clone(),
+            };
+            table.add_row([&route.route, &to, &expires]);
         }
         out.push_str(&format!("\n{table}\n"));
     }

@@ -1,13 +1,15 @@
-//! `[routes]` and `[tls]` to the edge: Caddy as a Compose project of its own.
+//! `[routes]`, `[edge]` and `[tls]` to the edge: Caddy as a Compose project of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::context::Context;
-use super::{Body, DesiredEdge, DesiredFile, DesiredService, DesiredStack, Findings, Given, Jobs};
+use super::routes::{self, Scope};
+use super::tls::{self, Authority};
+use super::{Body, DesiredEdge, DesiredFile, DesiredService, DesiredStack, Findings, Given, Jobs, Users};
 use crate::environment::Sources;
-use crate::environment::model::{Text, TlsMode};
+use crate::environment::edge::EdgeTable;
 use crate::names::StackName;
-use crate::render::caddyfile::{COMPOSE, Certificates, Route, caddyfile};
+use crate::render::caddyfile::{COMPOSE, Guard, MAINTENANCE, Route, Settings, caddyfile};
 use crate::render::compose::{OVERRIDE, ServiceOverride, compose_override};
 use crate::render::{Bindings, Rendered};
 
@@ -26,57 +28,83 @@ pub fn edge(
     network: &str,
     domain: &Rendered,
 ) -> Option<DesiredEdge> {
-    let certificates = certificates(findings, sources, domain);
-    let tls = sources.environment.tls.as_ref();
-    let email = tls
-        .and_then(|tls| tls.email.as_ref())
-        .and_then(|text| findings.render(findings.file, text, &context.value));
-    let mut routes: Vec<Route> = Vec::new();
-    for (from, to) in &sources.environment.routes {
-        if let Some(route) = route(findings, sources, context, domain, from, to) {
-            if routes
-                .iter()
-                .any(|other| other.host == route.host && other.path == route.path)
-            {
-                findings.at(from.span(), "this is routed twice", "leave one of the two out");
-            }
-            routes.push(route);
-        }
-    }
+    let authority = tls::authority(findings, sources, context, given, domain);
+    let none = EdgeTable::default();
+    let table = sources.environment.edge.as_ref().unwrap_or(&none);
+    let headers = routes::headers(findings, &table.headers);
+    let max_body = table
+        .max_body
+        .as_ref()
+        .and_then(|text| routes::max_body(findings, text));
+    let routes = all_routes(
+        findings,
+        &Scope {
+            sources,
+            context,
+            given,
+            domain,
+            max_body: max_body.as_ref(),
+        },
+    );
+    let email = sources.environment.tls.as_ref().and_then(|tls| tls.email.as_ref());
+    let email = email.and_then(|text| findings.render(findings.file, text, &context.value));
     if routes.is_empty() {
         return None;
     }
+    tls::uncovered(findings, sources, &routes);
     check_services(findings, sources);
-    let caddyfile = findings.template(caddyfile(&routes, certificates, email.as_ref()))?;
+    let Authority {
+        certificates,
+        files: of_authority,
+        secret,
+    } = authority;
+    let settings = Settings {
+        certificates,
+        email,
+        headers,
+        compression: table.compression.unwrap_or(true),
+        http3: table.http3.unwrap_or(true),
+        snippets: !sources.beside.snippets.is_empty(),
+    };
+    let caddyfile = findings.template(caddyfile(&routes, &settings))?;
     let name = StackName::edge();
     let services = BTreeMap::from([("caddy".to_owned(), ServiceOverride::default())]);
     let compose = findings.template(compose_override(given.name, &name, network, &services))?;
-    let text = |text: Rendered| DesiredFile {
-        body: Body::Text(text),
-        mode: 0o644,
-    };
-    let dot_env = BTreeMap::from([(
-        "COMPOSE_FILE".to_owned(),
-        Rendered::new(format!("compose.yaml:{OVERRIDE}")),
-    )]);
+    let mut files = BTreeMap::from([
+        ("compose.yaml".to_owned(), text(COMPOSE)),
+        (OVERRIDE.to_owned(), text(compose)),
+        (".env".to_owned(), dot_env()),
+        (
+            "config/Caddyfile".to_owned(),
+            DesiredFile {
+                mode: if caddyfile.is_secret() {
+                    super::stack::SECRET
+                } else {
+                    0o644
+                },
+                body: Body::Text(caddyfile),
+            },
+        ),
+    ]);
+    let page = sources.beside.maintenance.as_deref().unwrap_or(MAINTENANCE);
+    files.insert("config/maintenance.html".to_owned(), raw(page));
+    for (name, snippet) in &sources.beside.snippets {
+        files.insert(format!("config/snippets/{name}"), text(snippet));
+    }
+    files.extend(
+        of_authority
+            .into_iter()
+            .map(|(name, file)| (format!("config/{name}"), file)),
+    );
+    let of_users = routes.iter().flat_map(|route| route.guard.secrets());
+    let secrets: BTreeSet<String> = of_users.cloned().chain(secret).collect();
     Some(DesiredEdge {
         stack: DesiredStack {
-            secrets: BTreeMap::new(),
+            secrets: secrets.into_iter().map(|name| (name, Users::Reload)).collect(),
             granted: BTreeMap::new(),
             name,
             needs: behind(sources, &routes),
-            files: BTreeMap::from([
-                ("compose.yaml".to_owned(), text(Rendered::new(COMPOSE))),
-                (OVERRIDE.to_owned(), text(Rendered::new(compose))),
-                (
-                    ".env".to_owned(),
-                    DesiredFile {
-                        body: Body::DotEnv(dot_env),
-                        mode: 0o600,
-                    },
-                ),
-                ("config/Caddyfile".to_owned(), text(caddyfile)),
-            ]),
+            files,
             services: BTreeMap::from([(
                 "caddy".to_owned(),
                 DesiredService {
@@ -92,123 +120,63 @@ pub fn edge(
             archives: super::stack::archive(sources, IMAGE).into_iter().collect(),
         },
         routes,
-        internal_authority: certificates == Certificates::Internal,
+        certificates: settings.certificates,
     })
 }
 
-fn certificates(findings: &mut Findings<'_>, sources: &Sources, domain: &Rendered) -> Certificates {
-    let local = super::is_local(sources.environment.machine.get());
-    let by_address = domain.marked() == crate::render::Mark::Address.text();
-    let Some(mode) = sources.environment.tls.as_ref().and_then(|tls| tls.mode.as_ref()) else {
-        return if local || by_address {
-            Certificates::Internal
-        } else {
-            Certificates::Acme
-        };
-    };
-    match mode.get() {
-        TlsMode::Internal => Certificates::Internal,
-        acme if local || by_address => {
-            let why = if local {
-                "a machine on this computer"
-            } else {
-                "a bare address"
-            };
-            findings.at(
-                mode.span(),
-                format!("no public authority gives a certificate to {why}"),
-                "use mode = \"internal\", or give it a domain that the world can reach",
-            );
-            match acme {
-                TlsMode::AcmeStaging => Certificates::AcmeStaging,
-                TlsMode::Acme | TlsMode::Internal => Certificates::Acme,
+fn text(text: impl Into<String>) -> DesiredFile {
+    DesiredFile {
+        body: Body::Text(Rendered::new(text)),
+        mode: 0o644,
+    }
+}
+
+/// Of a page, only whether it is another one is told.
+fn raw(text: &str) -> DesiredFile {
+    DesiredFile {
+        body: Body::Raw(text.as_bytes().to_vec()),
+        mode: 0o644,
+    }
+}
+
+fn dot_env() -> DesiredFile {
+    let variables = BTreeMap::from([(
+        "COMPOSE_FILE".to_owned(),
+        Rendered::new(format!("compose.yaml:{OVERRIDE}")),
+    )]);
+    DesiredFile {
+        body: Body::DotEnv(variables),
+        mode: super::stack::SECRET,
+    }
+}
+
+fn all_routes(findings: &mut Findings<'_>, scope: &Scope<'_>) -> Vec<Route> {
+    let mut routes: Vec<Route> = Vec::new();
+    for (from, to) in &scope.sources.environment.routes {
+        if let Some(route) = scope.route(findings, from, to) {
+            if routes
+                .iter()
+                .any(|other| other.host == route.host && other.path == route.path)
+            {
+                findings.at(from.span(), "this is routed twice", "leave one of the two out");
             }
+            routes.push(route);
         }
-        TlsMode::Acme => Certificates::Acme,
-        TlsMode::AcmeStaging => Certificates::AcmeStaging,
     }
+    routes
 }
 
-fn route(
-    findings: &mut Findings<'_>,
-    sources: &Sources,
-    context: &Context,
-    domain: &Rendered,
-    from: &Text,
-    to: &Text,
-) -> Option<Route> {
-    let before = findings.problems.len();
-    let source = findings.render(findings.file, from, &context.value)?;
-    let target = findings.render(findings.file, to, &context.value)?;
-    let (host, path) = match source.marked().split_once('/') {
-        Some((host, path)) => (host, Some(format!("/{path}"))),
-        None => (source.marked(), None),
-    };
-    let host = if host.is_empty() {
-        domain.clone()
-    } else {
-        Rendered::new(host)
-    };
-    if !super::is_host(&host) {
-        findings.at(
-            from.span(),
-            format!("`{}` is not a host with an optional path", from.get()),
-            "write \"shop.example.com\", \"shop.example.com/api/*\", or \"/api/*\" for a path on `domain`",
-        );
-    }
-    let path = path.filter(|path| path != "/" && path != "/*");
-    if path.as_ref().is_some_and(|path| {
-        !path
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-._~/*%+@".contains(&b))
-    }) {
-        findings.at(
-            from.span(),
-            "this path holds a character that a route cannot",
-            "use a path such as /api/*",
-        );
-    }
-    let target = target.marked().to_owned();
-    let (service, port) = match target
-        .split_once(':')
-        .map(|(service, port)| (service, port.parse::<u16>()))
-    {
-        Some((service, Ok(port))) if !service.is_empty() && port > 0 => (service.to_owned(), port),
-        _ => {
-            findings.at(
-                to.span(),
-                format!("`{target}` is not a service and its port"),
-                "write \"service:port\", such as \"web:8000\"",
-            );
-            return None;
-        }
-    };
-    let known: BTreeSet<&str> = sources
-        .stacks
-        .values()
-        .flat_map(|stack| stack.compose.services.keys())
-        .map(String::as_str)
-        .collect();
-    if !known.contains(service.as_str()) {
-        let help = match crate::environment::nearest(&service, known.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None if known.is_empty() => "there is no stack yet: add [stacks.…]".to_owned(),
-            None => format!("services: {}", known.iter().copied().collect::<Vec<_>>().join(", ")),
-        };
-        findings.at(to.span(), format!("no stack has a service `{service}`"), help);
-    }
-    (findings.problems.len() == before).then_some(Route {
-        host,
-        path,
-        service,
-        port,
-    })
-}
-
-/// The edge's own service takes a name on the shared network too.
-/// The stacks whose services the routes lead to.
+/// The stacks whose services the routes lead to, or ask.
 fn behind(sources: &Sources, routes: &[Route]) -> BTreeSet<StackName> {
-    let serves = |services: &BTreeMap<_, _>| routes.iter().any(|route| services.contains_key(&route.service));
+    let asked = routes.iter().flat_map(|route| {
+        let gate = match &route.guard {
+            Guard::SignedIn(gate) => Some(gate),
+            Guard::Open | Guard::Users { .. } => None,
+        };
+        route.upstream().into_iter().chain(gate)
+    });
+    let asked: BTreeSet<&String> = asked.map(|upstream| &upstream.service).collect();
+    let serves = |services: &BTreeMap<String, _>| asked.iter().any(|service| services.contains_key(*service));
     let stacks = sources.stacks.iter();
     stacks
         .filter(|(_, stack)| serves(&stack.compose.services))
@@ -216,6 +184,7 @@ fn behind(sources: &Sources, routes: &[Route]) -> BTreeSet<StackName> {
         .collect()
 }
 
+/// The edge's own service takes a name on the shared network too.
 fn check_services(findings: &mut Findings<'_>, sources: &Sources) {
     for (name, stack) in &sources.stacks {
         let clash = name.as_str() == StackName::edge().as_str() || stack.compose.services.contains_key("caddy");

@@ -10,10 +10,12 @@ mod machine;
 mod memory;
 mod model;
 mod order;
+mod routes;
 pub mod secrets;
 mod stack;
 #[cfg(test)]
 mod tests;
+mod tls;
 pub mod walls;
 
 pub use edge::url;

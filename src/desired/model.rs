@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::walls::Grant;
 use crate::names::{Digest, EnvironmentName, StackName};
 use crate::provider::InstanceSpec;
-use crate::render::caddyfile::Route;
+use crate::render::caddyfile::{Certificates, Route};
 use crate::render::{Bindings, Rendered};
 
 /// The whole environment as it shall be.
@@ -67,8 +67,8 @@ pub struct DesiredEdge {
     pub stack: DesiredStack,
     /// What it serves.
     pub routes: Vec<Route>,
-    /// Whether certificates come from Caddy's own authority, whose root a client must be given.
-    pub internal_authority: bool,
+    /// Where certificates come from.
+    pub certificates: Certificates,
 }
 
 /// One Compose project as it shall be.
@@ -100,6 +100,8 @@ pub enum Users {
     Services(BTreeSet<String>),
     /// Nobody can tell from the files: any service may.
     Stack,
+    /// The edge, which takes it in without being made anew.
+    Reload,
 }
 
 /// One-shot services and when they run, in order.

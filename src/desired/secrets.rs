@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::environment::Sources;
 use crate::environment::model::Parameter;
-use crate::environment::secret::SecretEntry;
+use crate::environment::secret::{SecretEntry, SecretSource};
 use crate::names::StackName;
+
+/// The secret that the file of `tls.key` is. No stack can have one of that name.
+pub const TLS_KEY: &str = "edge.tls-key";
 
 /// The name of the secret of one item of a stack's list: `postgres.shop`.
 pub fn item_secret(stack: &StackName, item: &str) -> String {
@@ -55,6 +58,10 @@ pub fn sources(sources: &Sources) -> BTreeMap<String, SecretEntry> {
                 }
             }
         }
+    }
+    if let Some(path) = sources.environment.tls.as_ref().and_then(|tls| tls.key_path()) {
+        let file = SecretSource::File(path.get().clone());
+        secrets.insert(TLS_KEY.to_owned(), SecretEntry::of(file));
     }
     for (name, secret) in &sources.environment.secrets {
         secrets.insert(name.clone(), secret.get().clone());

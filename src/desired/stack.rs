@@ -24,7 +24,7 @@ const COMPOSE: &str = "compose.yaml";
 const DOT_ENV: &str = ".env";
 
 /// Files with secrets: only root reads them.
-const SECRET: u32 = 0o600;
+pub const SECRET: u32 = 0o600;
 
 /// All stacks in the order in which they come up; none when something is wrong, which is said.
 pub fn stacks(

@@ -21,7 +21,7 @@ pub fn decode(source: &Source) -> Result<Environment, Problems> {
 }
 
 /// Tables whose settings have no consequences outside of them: without a mistaken one, the rest can be understood.
-const INDEPENDENT: [&str; 5] = ["machine", "data", "access", "tls", "state"];
+const INDEPENDENT: [&str; 6] = ["machine", "data", "access", "edge", "tls", "state"];
 
 /// Reads an environment file like [`decode`]; where it can be understood in spite of its mistakes, because they lie in
 /// settings on which nothing else depends, it is returned with them, so that those in other files are told in the same go.

@@ -34,6 +34,8 @@ pub struct Manifest {
     pub each: BTreeMap<String, Each>,
     /// Connection URLs offered to other stacks as `{{stacks.<stack>.url.<name>}}`.
     pub urls: BTreeMap<String, Text>,
+    /// Pages for administrators, `service:port`: a route to one needs a password, or a reason.
+    pub admin: Vec<Spanned<String>>,
     /// Services that run and end.
     pub jobs: Jobs,
     /// What must be saved to have its data back, and how.

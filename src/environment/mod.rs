@@ -6,10 +6,12 @@
 
 mod backend;
 pub mod backup;
+pub mod beside;
 mod check;
 pub mod compose;
 pub mod decode;
 pub mod diagnostic;
+pub mod edge;
 mod folder;
 pub mod image;
 pub mod manifest;
@@ -28,6 +30,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 pub use backend::written_state;
+use beside::EdgeFiles;
 pub use check::nearest;
 use diagnostic::{Problem, Problems, Source};
 use image::ImageArchive;
@@ -51,6 +54,8 @@ pub struct Sources {
     pub stacks: BTreeMap<StackName, StackSource>,
     /// Its image archives, by the name that the file gives them.
     pub images: BTreeMap<String, ImageArchive>,
+    /// The files of its edge.
+    pub beside: EdgeFiles,
     /// The folder of the environment file: relative paths in it start here.
     pub directory: PathBuf,
     /// Mistakes that keep nothing from being read. `desired` tells them together with those that it finds.
@@ -162,6 +167,7 @@ pub fn load(root: &Path, name: &EnvironmentName) -> Result<Sources, LoadError> {
     let mut mistakes: Vec<Problem> = mistaken.into_iter().chain(in_stacks).collect();
     mistakes.extend(backend::check(&file, &environment.state));
     let images = load_images(&directory, &file, &environment, &mut mistakes);
+    let beside = EdgeFiles::read(&directory, &file, &environment, jiff::Timestamp::now(), &mut mistakes);
     if !problems.is_empty() {
         problems.append(&mut mistakes);
     }
@@ -171,6 +177,7 @@ pub fn load(root: &Path, name: &EnvironmentName) -> Result<Sources, LoadError> {
         environment,
         stacks,
         images,
+        beside,
         directory,
         mistakes,
     })

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use super::edge::{EdgeTable, Header, Route, RouteTable, Tls, TlsMode};
 use super::secret::SecretEntry;
 
 /// A text that may hold `{{…}}`, with its place.
@@ -89,9 +90,11 @@ pub struct Environment {
     /// The Compose projects, by name: a built-in stack or a folder.
     #[serde(default)]
     pub stacks: BTreeMap<Spanned<String>, Stack>,
-    /// What is public: `"host/path"` or `"/path"` (on `domain`) to `"service:port"`.
+    /// What is public: `"host/path"` or `"/path"` (on `domain`) to `"service:port"`, or to a table.
     #[serde(default)]
-    pub routes: BTreeMap<Spanned<String>, Text>,
+    pub routes: BTreeMap<Spanned<String>, Spanned<Route>>,
+    /// What holds for all routes.
+    pub edge: Option<EdgeTable>,
     /// Container images that no registry serves: `"name:tag"` to a `docker save` archive, sent over SSH.
     #[serde(default)]
     pub images: BTreeMap<Spanned<String>, Spanned<String>>,
@@ -364,28 +367,6 @@ pub enum DnsProvider {
     Route53,
     /// DigitalOcean's name servers.
     DigitalOcean,
-}
-
-/// `[tls]`
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Tls {
-    /// Where certificates come from. Default: `internal` on a local machine, `acme` elsewhere.
-    pub mode: Option<Spanned<TlsMode>>,
-    /// The address that the certificate authority writes to.
-    pub email: Option<Text>,
-}
-
-/// Where certificates come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum TlsMode {
-    /// Let's Encrypt.
-    Acme,
-    /// Let's Encrypt's staging service: no rate limits to speak of, not trusted by browsers.
-    AcmeStaging,
-    /// Caddy's own certificate authority.
-    Internal,
 }
 
 /// `[state]`

@@ -262,8 +262,25 @@ impl StackSource {
             .jobs
             .all()
             .filter_map(|job| check(&self.manifest_source, job));
+        let pages = self
+            .manifest
+            .admin
+            .iter()
+            .filter_map(|page| match page.get().split_once(':') {
+                Some((service, port)) if port.parse::<u16>().is_ok() => {
+                    let place = self.manifest_source.at(page.span()).span;
+                    check(&self.manifest_source, &Spanned::at(service.to_owned(), place))
+                }
+                _ => Some(
+                    self.manifest_source
+                        .at(page.span())
+                        .says(format!("`{}` is not a service and its port", page.get()))
+                        .help("write \"service:port\", such as \"grafana:3000\""),
+                ),
+            });
         let waits = services.values().flat_map(|service| &service.depends_on);
-        jobs.chain(waits.filter_map(|wait| check(&self.compose_source, wait)))
+        jobs.chain(pages)
+            .chain(waits.filter_map(|wait| check(&self.compose_source, wait)))
             .collect()
     }
 

@@ -96,9 +96,9 @@ mod tests {
             let routes: Vec<_> = environment
                 .routes
                 .iter()
-                .map(|(key, to)| (key.get().as_str(), to.get().as_str()))
+                .map(|(key, to)| (key.get().as_str(), to.get().short()))
                 .collect();
-            assert_eq!(routes, [("/", "web:8000")]);
+            assert_eq!(routes, [("/", Some("web:8000"))]);
         }
     }
 

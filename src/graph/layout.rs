@@ -243,10 +243,10 @@ fn edge(edge: &Edge) -> Draft {
         edge.image.clone(),
         edge.certificates.to_owned(),
     ];
-    let routes = edge
-        .routes
-        .iter()
-        .map(|route| (Look::Public, vec![route.from.clone(), format!("to {}", route.to)]));
+    let routes = edge.routes.iter().map(|route| {
+        let lines = [route.from.clone(), format!("to {}", route.to)].into_iter();
+        (Look::Public, lines.chain(route.guard.clone()).collect())
+    });
     let rows = std::iter::once((Look::Public, own))
         .chain(routes)
         .chain(volumes(&edge.volumes));

@@ -92,11 +92,13 @@ fn lines(out: &mut String, edge: Option<&Edge>, stacks: &[Stack]) {
         for route in &edge.routes {
             if let Some((stack, service)) = route.target {
                 let port = route.to.rsplit(':').next().unwrap_or_default();
+                let guard = route.guard.as_ref().map(|guard| format!("<br/>{}", text(guard)));
                 let _ = writeln!(
                     out,
-                    "  edge -->|\"{} to :{}\"| s{stack}_{service}",
+                    "  edge -->|\"{} to :{}{}\"| s{stack}_{service}",
                     text(&route.from),
-                    text(port)
+                    text(port),
+                    guard.unwrap_or_default()
                 );
             }
         }

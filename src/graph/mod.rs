@@ -54,8 +54,10 @@ pub struct Edge {
 pub struct Route {
     /// Host and path.
     pub from: String,
-    /// Service and port.
+    /// Service and port, or the address of a redirect.
     pub to: String,
+    /// Who gets in; none when everybody does.
+    pub guard: Option<String>,
     /// The service, by the places of its stack and of itself there.
     pub target: Option<(usize, usize)>,
 }
@@ -114,17 +116,15 @@ impl Picture {
             let caddy = edge.stack.services.values().next();
             Edge {
                 image: caddy.and_then(|caddy| caddy.image.clone()).unwrap_or_default(),
-                certificates: match edge.internal_authority {
-                    true => "certificates of its own authority",
-                    false => "certificates from Let's Encrypt",
-                },
+                certificates: edge.certificates.words(),
                 routes: edge
                     .routes
                     .iter()
                     .map(|route| Route {
                         from: format!("{}{}", host(&route.host, desired), route.path.as_deref().unwrap_or("/")),
-                        to: format!("{}:{}", route.service, route.port),
-                        target: target(&stacks, &route.service),
+                        to: route.target.shown(&desired.bindings),
+                        guard: route.guard.words(),
+                        target: route.upstream().and_then(|upstream| target(&stacks, &upstream.service)),
                     })
                     .collect(),
                 volumes: caddy.map(|caddy| caddy.volumes.clone()).unwrap_or_default(),

@@ -67,6 +67,7 @@ fn forty() -> Picture {
     let route = |at: usize, (stack, service): (usize, usize)| Route {
         from: format!("host-{at}.shop.example.com/some/path/*"),
         to: format!("service-{stack}-{service}:8080"),
+        guard: None,
         target: Some((stack, service)),
     };
     let targets = [

@@ -9,6 +9,7 @@ use crate::names::Address;
 use crate::observe::Observed;
 use crate::provider::spec::ATTACHED;
 use crate::provider::{Attributes, Course, Instance, Power};
+use crate::render::caddyfile::Certificates;
 use crate::state::{Record, State, Status};
 
 /// The attribute that records what only a first boot reads.
@@ -339,6 +340,9 @@ fn instance(
                 generation,
             },
         ));
+        if !keeps_data && !bare {
+            certificates_go(desired, plan);
+        }
         return if keeps_data { Host::NewWithOldData } else { Host::New };
     }
     if !differences.is_empty() {
@@ -380,6 +384,18 @@ fn instance(
         ));
     }
     Host::Stays
+}
+
+/// What Caddy asked an authority for lies with Docker's data.
+fn certificates_go(desired: &Desired, plan: &mut Plan) {
+    let lets_encrypt = match desired.edge.as_ref().map(|edge| &edge.certificates) {
+        Some(Certificates::Acme) => ": Let's Encrypt gives five a week for the same names",
+        Some(Certificates::AcmeStaging | Certificates::Directory { .. }) => "",
+        Some(Certificates::Internal | Certificates::Files { .. }) | None => return,
+    };
+    plan.notes.push(format!(
+        "the edge's certificates go with the machine's disk and are asked for anew{lets_encrypt}; on a volume of [data] they would stay"
+    ));
 }
 
 /// A machine that was accepted without power is given it because the files ask for a machine that runs.

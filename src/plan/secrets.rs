@@ -65,6 +65,7 @@ pub fn restarts(stack: &DesiredStack, users: &Users) -> String {
     };
     match users {
         Users::Stack => "which services use it cannot be told, so any of the stack may restart".to_owned(),
+        Users::Reload => "taken in without a restart".to_owned(),
         Users::Services(services) => {
             let names: Vec<&str> = services.iter().filter(runs).map(String::as_str).collect();
             match names.as_slice() {

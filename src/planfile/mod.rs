@@ -20,6 +20,7 @@ pub use seen::Seen;
 
 use crate::desired::Desired;
 use crate::environment::Sources;
+use crate::environment::beside::EdgeFiles;
 use crate::names::{Address, Digest, EnvironmentName, Lineage};
 use crate::observe::Observed;
 use crate::plan::{Allowed, Options, Outline, Plan};
@@ -148,6 +149,7 @@ fn files(sources: &Sources) -> BTreeMap<String, Digest> {
         environment: _,
         stacks,
         images,
+        beside,
         directory: _,
         mistakes: _,
     } = sources;
@@ -169,6 +171,26 @@ fn files(sources: &Sources) -> BTreeMap<String, Digest> {
                 Digest::of([mode, source.bytes.as_slice()].concat()),
             );
         }
+    }
+    let EdgeFiles {
+        certificate,
+        // It belongs to the certificate, and no digest of it is written down.
+        key: _,
+        root,
+        maintenance,
+        snippets,
+    } = beside;
+    let certificate = certificate.as_ref().map(|certificate| &certificate.pem);
+    let named = [
+        ("certificate", certificate),
+        ("directory_root", root.as_ref()),
+        ("maintenance", maintenance.as_ref()),
+    ];
+    for (name, text) in named {
+        files.extend(text.map(|text| (format!("edge {name}"), Digest::of(text))));
+    }
+    for (name, text) in snippets {
+        files.insert(format!("edge snippets/{name}"), Digest::of(text));
     }
     for (reference, image) in images {
         files.insert(format!("image {reference}"), Digest::of(&image.image_id));

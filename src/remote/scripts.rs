@@ -22,6 +22,8 @@ impl Script {
     pub const WAIT_FIRST_BOOT: Self = Self::new("wait-first-boot", include_str!("scripts/wait-first-boot.sh"));
     /// What Compose itself makes of a stack's files: `STACK [DIR]`. Its output holds secrets.
     pub const CHECK_COMPOSE: Self = Self::new("check-compose", include_str!("scripts/check-compose.sh"));
+    /// Whether Caddy takes a received release of the edge: `DIGEST IMAGE`.
+    pub const CHECK_EDGE: Self = Self::new("check-edge", include_str!("scripts/check-edge.sh"));
     /// Stops a container that is in the way of a stack and gives its name free: `STACK NAME`.
     pub const SET_ASIDE: Self = Self::new("set-aside", include_str!("scripts/set-aside.sh"));
     /// Starts what changed in a stack: `STACK [ARGUMENT…]`.

@@ -32,6 +32,8 @@ pub enum Mark {
     Secret(String),
     /// A secret by name, percent-encoded for a URL.
     UrlSecret(String),
+    /// What a password, a secret by name, is checked by.
+    PasswordHash(String),
     /// The machine's public address.
     Address,
     /// `:port` behind the host of an HTTPS address; empty for 443.
@@ -46,6 +48,7 @@ impl Mark {
         match self {
             Self::Secret(name) => format!("{OPEN}secret {name}{CLOSE}"),
             Self::UrlSecret(name) => format!("{OPEN}url-secret {name}{CLOSE}"),
+            Self::PasswordHash(name) => format!("{OPEN}password-hash {name}{CLOSE}"),
             Self::Address => format!("{OPEN}address{CLOSE}"),
             Self::HttpsPort => format!("{OPEN}https-port{CLOSE}"),
             Self::HostKey => format!("{OPEN}host-key{CLOSE}"),
@@ -56,6 +59,7 @@ impl Mark {
         Some(match inner.split_once(' ') {
             Some(("secret", name)) => Self::Secret(name.to_owned()),
             Some(("url-secret", name)) => Self::UrlSecret(name.to_owned()),
+            Some(("password-hash", name)) => Self::PasswordHash(name.to_owned()),
             None if inner == "address" => Self::Address,
             None if inner == "https-port" => Self::HttpsPort,
             None if inner == "host-key" => Self::HostKey,
@@ -64,7 +68,10 @@ impl Mark {
     }
 
     fn is_secret(&self) -> bool {
-        matches!(self, Self::Secret(_) | Self::UrlSecret(_) | Self::HostKey)
+        matches!(
+            self,
+            Self::Secret(_) | Self::UrlSecret(_) | Self::PasswordHash(_) | Self::HostKey
+        )
     }
 }
 
@@ -91,6 +98,7 @@ impl Bindings {
         match mark {
             Mark::Secret(name) => self.secrets.get(name).map(|secret| secret.expose().to_owned()),
             Mark::UrlSecret(name) => self.secrets.get(name).map(|secret| percent_encode(secret.expose())),
+            Mark::PasswordHash(name) => self.fingerprints.password_hash(name, self.secrets.get(name)?),
             Mark::Address => self.endpoint.as_ref().map(|endpoint| endpoint.address.to_string()),
             Mark::HttpsPort => self.endpoint.as_ref().map(|endpoint| match endpoint.https {
                 443 => String::new(),
@@ -144,7 +152,9 @@ impl Rendered {
     /// For digests that may be published: fingerprints in place of secrets, the marks of everything else.
     pub fn fingerprinted(&self, bindings: &Bindings) -> String {
         self.replace(|mark| match mark {
-            Mark::Secret(name) | Mark::UrlSecret(name) => bindings.fingerprint(name).unwrap_or_else(|| mark.text()),
+            Mark::Secret(name) | Mark::UrlSecret(name) | Mark::PasswordHash(name) => {
+                bindings.fingerprint(name).unwrap_or_else(|| mark.text())
+            }
             Mark::Address | Mark::HttpsPort | Mark::HostKey => mark.text(),
         })
     }
@@ -152,7 +162,7 @@ impl Rendered {
     /// The names of the secrets in it.
     pub fn secret_names(&self) -> impl Iterator<Item = String> {
         self.marks().into_iter().filter_map(|mark| match mark {
-            Mark::Secret(name) | Mark::UrlSecret(name) => Some(name),
+            Mark::Secret(name) | Mark::UrlSecret(name) | Mark::PasswordHash(name) => Some(name),
             Mark::Address | Mark::HttpsPort | Mark::HostKey => None,
         })
     }

@@ -16,6 +16,9 @@ const BLOCK: usize = 64;
 /// Digits of a fingerprint: 64 bits, enough to tell the few values that one secret ever has.
 const DIGITS: usize = 16;
 
+/// Rounds of bcrypt, as a power of two: some 60 ms of a current processor, for us at every plan and for Caddy at every login.
+const COST: u32 = 10;
+
 /// The key of all fingerprints of one environment.
 #[derive(Debug, Clone, Default)]
 pub struct FingerprintKey(Option<Secret>);
@@ -39,6 +42,19 @@ impl FingerprintKey {
         }
     }
 
+    /// What the password `name` is checked by: bcrypt, the same for as long as key and password are. Its salt follows from both: a
+    /// random one would make a difference at every plan, and one without a key would tell equal passwords of two environments.
+    /// None when there is no such hash.
+    pub fn password_hash(&self, name: &str, value: &Secret) -> Option<String> {
+        let key = self.0.as_ref().map(|key| key.expose().as_bytes()).unwrap_or_default();
+        // Without a key the value must not go into the salt, which is no secret and quickly made.
+        let value_in_salt = self.0.as_ref().map(|_| value.expose().as_bytes()).unwrap_or_default();
+        let salt = raw(key, &[b"bcrypt", &[0], name.as_bytes(), &[0], value_in_salt]);
+        let salt = <[u8; 16]>::try_from(salt.get(..16)?).ok()?;
+        let hash = bcrypt::hash_with_salt(value.expose(), COST, salt).ok()?;
+        Some(hash.format_for_version(bcrypt::Version::TwoB))
+    }
+
     /// A digest of a text that may hold secrets, 64 digits long.
     pub fn digest(&self, text: &str) -> Option<String> {
         let key = self.0.as_ref()?;
@@ -52,6 +68,16 @@ impl FingerprintKey {
 
 /// HMAC-SHA-256 over the parts, in hexadecimal digits.
 fn mac(key: &[u8], parts: &[&[u8]], digits: usize) -> String {
+    let mut text = raw(key, parts).iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    });
+    text.truncate(digits);
+    text
+}
+
+/// HMAC-SHA-256 over the parts.
+fn raw(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     let mut block = Zeroizing::new([0_u8; BLOCK]);
     if key.len() > BLOCK {
         let short = Zeroizing::new(<[u8; 32]>::from(Sha256::digest(key)));
@@ -62,13 +88,10 @@ fn mac(key: &[u8], parts: &[&[u8]], digits: usize) -> String {
     let pad = |byte: u8| Zeroizing::new(block.map(|each| each ^ byte));
     let mut inner = Sha256::new_with_prefix(*pad(0x36));
     parts.iter().for_each(|part| inner.update(part));
-    let outer = Sha256::new_with_prefix(*pad(0x5c)).chain_update(inner.finalize());
-    let mut text = outer.finalize().iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    });
-    text.truncate(digits);
-    text
+    Sha256::new_with_prefix(*pad(0x5c))
+        .chain_update(inner.finalize())
+        .finalize()
+        .into()
 }
 
 #[cfg(test)]
@@ -93,6 +116,28 @@ mod tests {
                 64
             ),
             "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"
+        );
+    }
+
+    #[test]
+    fn a_password_has_one_hash_a_key() {
+        let key = FingerprintKey::new(Secret::new("k"));
+        let password = Secret::new("correct-horse");
+        let hash = key.password_hash("A", &password).unwrap();
+        assert!(
+            hash.starts_with("$2b$10$") && bcrypt::verify("correct-horse", &hash).unwrap(),
+            "{hash}"
+        );
+        assert_eq!(key.password_hash("A", &password).unwrap(), hash);
+        let others = [
+            key.password_hash("B", &password),
+            key.password_hash("A", &Secret::new("battery")),
+            FingerprintKey::new(Secret::new("l")).password_hash("A", &password),
+            FingerprintKey::default().password_hash("A", &password),
+        ];
+        assert!(
+            others.iter().flatten().all(|other| other[..29] != hash[..29]),
+            "{others:?}"
         );
     }
 

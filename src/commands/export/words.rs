@@ -21,7 +21,7 @@ impl Variables {
     /// `postgres.app` is `POSTGRES_APP`.
     fn of(&self, mark: &Mark) -> String {
         let name = match mark {
-            Mark::Secret(name) | Mark::UrlSecret(name) => name
+            Mark::Secret(name) | Mark::UrlSecret(name) | Mark::PasswordHash(name) => name
                 .replace(|c: char| !c.is_ascii_alphanumeric(), "_")
                 .to_ascii_uppercase(),
             Mark::Address => "ADDRESS".to_owned(),
