@@ -120,7 +120,7 @@ fn mistakes_in_all_files_of_a_stack_are_told_at_once() {
         ("a.conf.hbs", ""),
         ("compose.provision.yaml", ""),
     ]);
-    assert_snapshot!(project.problems(), @r#"
+    assert_snapshot!(project.problems(), @r"
       error: there is no service `dbb` in compose/app/compose.yaml
        ,-[compose/app/compose.yaml:4:18]
      3 |     image: app:1
@@ -145,7 +145,7 @@ fn mistakes_in_all_files_of_a_stack_are_told_at_once() {
        : ^^^|^^
        :    `-- unknown
        `----
-      help: there are: backup, description, each, env, jobs, memory_mib, parameters, requires,
+      help: there are: admin, backup, description, each, env, jobs, memory_mib, parameters, requires,
             secrets, urls
 
       error: the stack `app` has a file compose.provision.yaml, which is generated
@@ -163,7 +163,7 @@ fn mistakes_in_all_files_of_a_stack_are_told_at_once() {
       help: the first becomes the second when it is rendered; remove one of them
 
     5 problems found
-    "#);
+    ");
 }
 
 #[test]
