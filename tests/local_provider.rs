@@ -136,7 +136,7 @@ fn spec(root: &Path) -> InstanceSpec {
             boot: None,
             acceleration: Acceleration::Tcg,
         }),
-        disk_gib: 1,
+        disk_gib: Some(1),
         volume_gib: Some(1),
         user_data: "#cloud-config\n".to_owned(),
         ttl_seconds: None,
@@ -271,7 +271,7 @@ async fn a_resize_grows_and_never_shrinks() {
         panic!()
     };
     shape.cpus = 2;
-    (bigger.disk_gib, bigger.volume_gib) = (2, Some(3));
+    (bigger.disk_gib, bigger.volume_gib) = (Some(2), Some(3));
     let resized = lab.local.resize(&owner, &bigger, &quiet).await.unwrap();
     assert_eq!((resized.power, resized.attributes["cpus"].as_str()), (Power::On, "2"));
     assert_eq!(virtual_size(&lab.folder(&owner).join("root.qcow2")), 2048 * MIB);

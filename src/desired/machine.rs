@@ -30,11 +30,13 @@ pub fn spec(findings: &mut Findings<'_>, sources: &Sources, public_key: &str) ->
         ),
         Machine::Ssh(machine) => (super::existing::shape(findings, sources, machine).map(Shape::Ssh), None),
     };
-    // None of ours, where the disk was there before.
-    let disk_gib = disk_gib.map_or(Some(0), |gib| within(findings, "disk_gib", gib, 4, 2048));
+    let disk_gib = disk_gib.map(|gib| within(findings, "disk_gib", gib, 4, 2048));
     Some(InstanceSpec {
         shape: shape?,
-        disk_gib: disk_gib?,
+        disk_gib: match disk_gib {
+            Some(gib) => Some(gib?),
+            None => None,
+        },
         volume_gib: match volume_gib {
             Some(gib) => Some(gib?),
             None => None,

@@ -225,7 +225,7 @@ pub fn owner(byte: u8) -> Owner {
 pub fn spec() -> InstanceSpec {
     InstanceSpec {
         shape: Shape::Aws(shape()),
-        disk_gib: 12,
+        disk_gib: Some(12),
         volume_gib: None,
         user_data: "#cloud-config\n".to_owned(),
         ttl_seconds: None,

@@ -108,7 +108,10 @@ async fn what_is_asked_for_and_cannot_be_is_told_before_anything_is_made() {
             shape.size = "m5.large".into();
             shape.cpu_credits = Some(provision::provider::CpuCredits::Unlimited);
         }),
-        provision::provider::InstanceSpec { disk_gib: 2, ..spec() },
+        provision::provider::InstanceSpec {
+            disk_gib: Some(2),
+            ..spec()
+        },
     ] {
         let owner = owner(3);
         aws.ensure(&owner, &provision::names::Address::MachineKey, &spec, &quiet)

@@ -124,7 +124,7 @@ pub fn shape() -> AwsShape {
 pub fn spec_of(shape: AwsShape) -> InstanceSpec {
     InstanceSpec {
         shape: Shape::Aws(shape),
-        disk_gib: 10,
+        disk_gib: Some(10),
         volume_gib: Some(20),
         user_data: "#cloud-config\n".into(),
         ttl_seconds: Some(3600),

@@ -70,7 +70,10 @@ async fn a_disk_grows_as_the_machine_runs() {
     let (aws, owner) = (double.aws(), owner(4));
     make(&aws, &owner, &spec(), &quiet).await.unwrap();
     double.reset().await;
-    let larger = InstanceSpec { disk_gib: 20, ..spec() };
+    let larger = InstanceSpec {
+        disk_gib: Some(20),
+        ..spec()
+    };
     let said = Said::default();
     let changed = aws.resize(&owner, &larger, &|note| said.hear(note)).await.unwrap();
     assert_eq!(changed.attributes, larger.attributes());

@@ -196,7 +196,7 @@ pub fn shaped(change: impl FnOnce(&mut DigitalOceanShape)) -> InstanceSpec {
     change(&mut shape);
     InstanceSpec {
         shape: Shape::DigitalOcean(shape),
-        disk_gib: 0,
+        disk_gib: None,
         volume_gib: Some(5),
         user_data: "#cloud-config\n".to_owned(),
         ttl_seconds: None,

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::scenarios::http;
 
 /// How many scenarios run at once. They wait more than they work.
-pub const SIDE_BY_SIDE: usize = 6;
+pub const SIDE_BY_SIDE: usize = 10;
 
 /// What an environment is at first.
 pub const FIRST: &str = r#"

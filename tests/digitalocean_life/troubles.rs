@@ -67,7 +67,18 @@ pub fn troubles() -> Vec<(&'static str, Trouble)> {
             },
         ),
         (
-            "an action that comes to nothing",
+            "an action that is given up",
+            Trouble {
+                begin: |cloud| cloud.account(json!({"failing_actions": ["attach_volume"]})),
+                words: &[
+                    "failed to wait for the data volume to hang on the machine: DigitalOcean gave the action",
+                    "run it again",
+                ],
+                end: |cloud| cloud.account(json!({"failing_actions": []})),
+            },
+        ),
+        (
+            "a volume for which there is no room",
             Trouble {
                 begin: |cloud| {
                     cloud.faults(&json!([{"action": "volumes_create", "nth": "every", "do": "refuse:unprocessable_entity:no room for volumes"}]));

@@ -50,13 +50,10 @@ pub(super) async fn costs(aws: &Aws, spec: &InstanceSpec) -> Option<Costs> {
     let prices = Prices::of(aws);
     let asked = try_join3(prices.instance(&shape.size), prices.disk(), prices.address());
     let (instance, disk, address) = tokio::time::timeout(WITHIN, asked).await.ok()?.ok()?;
-    let mut costs = vec![
-        (format!("{} on demand", shape.size), instance.hours()?),
-        (
-            format!("{} GiB root disk", spec.disk_gib),
-            disk.times(u128::from(spec.disk_gib))?,
-        ),
-    ];
+    let mut costs = vec![(format!("{} on demand", shape.size), instance.hours()?)];
+    if let Some(gib) = spec.disk_gib {
+        costs.push((format!("{gib} GiB root disk"), disk.times(u128::from(gib))?));
+    }
     if let Some(gib) = spec.volume_gib {
         costs.push((format!("{gib} GiB data volume"), disk.times(u128::from(gib))?));
     }

@@ -16,7 +16,7 @@ fn spec(ssh_from: SshFrom) -> InstanceSpec {
             ssh_from,
             ..AwsShape::small()
         }),
-        disk_gib: 10,
+        disk_gib: Some(10),
         volume_gib: None,
         user_data: String::new(),
         ttl_seconds: None,

@@ -196,7 +196,7 @@ mod tests {
                 tags: ["Team:shop".to_owned()].into(),
                 ..DigitalOceanShape::small()
             }),
-            disk_gib: 0,
+            disk_gib: None,
             volume_gib: None,
             user_data: String::new(),
             ttl_seconds: Some(5400),

@@ -110,9 +110,14 @@ impl TryFrom<&InstanceSpec> for LocalSpec {
                 "failed to make a machine on this computer: another provider's was asked for",
             ));
         };
+        let Some(disk_gib) = spec.disk_gib else {
+            return Err(ProviderError::new(
+                "failed to make a machine on this computer: the size of its disk is missing",
+            ));
+        };
         Ok(Self {
             shape: Only::Local(shape.clone()),
-            disk_gib: spec.disk_gib,
+            disk_gib,
             volume_gib: spec.volume_gib,
             user_data: spec.user_data.clone(),
         })

@@ -26,8 +26,8 @@ pub type Attributes = BTreeMap<String, String>;
 pub struct InstanceSpec {
     /// The provider's own part.
     pub shape: Shape,
-    /// Size of the root disk in GiB; 0 where it comes with something else, such as the size.
-    pub disk_gib: u32,
+    /// Size of the root disk in GiB; none where it is not ours to choose: it comes with the size, or was there before.
+    pub disk_gib: Option<u32>,
     /// Size of the data volume in GiB; no volume without.
     pub volume_gib: Option<u32>,
     /// The rendered `#cloud-config`.
@@ -102,8 +102,8 @@ impl InstanceSpec {
             // Its disk is not ours to size.
             Shape::Ssh(ssh) => return ssh.attributes(),
         };
-        if self.disk_gib > 0 {
-            attributes.insert("disk_gib".into(), self.disk_gib.to_string());
+        if let Some(gib) = self.disk_gib {
+            attributes.insert("disk_gib".into(), gib.to_string());
         }
         if let (Shape::Local(_), Some(gib)) = (&self.shape, self.volume_gib) {
             attributes.insert("volume_gib".into(), gib.to_string());

@@ -113,10 +113,10 @@ async fn prepare(aws: &Aws, owner: &Owner, spec: &InstanceSpec, say: Say<'_>) ->
 
 /// What AWS would refuse with less to go by.
 fn fits(shape: &AwsShape, spec: &InstanceSpec, size: &image::Size, image: &image::Image) -> Result<(), ProviderError> {
-    if spec.disk_gib < image.least_gib {
+    if let Some(gib) = spec.disk_gib.filter(|gib| *gib < image.least_gib) {
         return Err(ProviderError::new(format!(
-            "failed to make machine.instance: its disk has {} GiB and the image {} needs {}",
-            spec.disk_gib, image.name, image.least_gib
+            "failed to make machine.instance: its disk has {gib} GiB and the image {} needs {}",
+            image.name, image.least_gib
         ))
         .with_remedy(format!("write `disk_gib = {}` or more", image.least_gib)));
     }

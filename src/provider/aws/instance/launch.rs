@@ -254,7 +254,7 @@ impl Launch<'_> {
     fn root_disk(&self) -> BlockDeviceMapping {
         let disk = EbsBlockDevice::builder()
             .volume_type(VolumeType::Gp3)
-            .volume_size(i32::try_from(self.spec.disk_gib).unwrap_or(i32::MAX))
+            .set_volume_size(self.spec.disk_gib.map(|gib| i32::try_from(gib).unwrap_or(i32::MAX)))
             .encrypted(true)
             .set_kms_key_id(self.shape.kms_key.clone())
             .delete_on_termination(true)

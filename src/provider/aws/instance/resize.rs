@@ -121,7 +121,9 @@ async fn disk(
     restarts: bool,
     say: Say<'_>,
 ) -> Result<(), ProviderError> {
-    let wanted = i32::try_from(spec.disk_gib).unwrap_or(i32::MAX);
+    let Some(wanted) = spec.disk_gib.map(|gib| i32::try_from(gib).unwrap_or(i32::MAX)) else {
+        return Ok(());
+    };
     let Some(volume) = root.volume_id().filter(|_| root.size().is_some_and(|gib| gib < wanted)) else {
         return Ok(());
     };

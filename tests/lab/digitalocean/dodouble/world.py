@@ -30,6 +30,8 @@ DEFAULTS: dict[str, Any] = {
     "page_limit": 200,
     # How long an action takes.
     "action_seconds": 0.15,
+    # Kinds of actions that are given up, such as `attach_volume`.
+    "failing_actions": [],
     # A newer build of every image is out.
     "newer_images": False,
     # The token may do nothing (any more).
@@ -134,7 +136,8 @@ class World:
         due = [pending for pending in self._pending if is_due(pending)]
         self._pending = [pending for pending in self._pending if pending not in due]
         for pending in sorted(due, key=lambda one: one.due):
-            if pending.ready and not pending.ready():
+            given_up = pending.ready is not None and not pending.ready()
+            if given_up or pending.action["type"] in self.switches["failing_actions"]:
                 pending.action.update(status="errored", completed_at=stamp())
                 continue
             pending.effect()
