@@ -258,8 +258,8 @@ once = ["seed"]
            :      `-- unknown
          2 | [parameters.a]
            `----
-          help: did you mean `description`? there are: backup, description, each, env, jobs, memory_mib,
-                parameters, requires, secrets, urls
+          help: did you mean `description`? there are: admin, backup, description, each, env, jobs,
+                memory_mib, parameters, requires, secrets, urls
 
           error: `parameters.a.type` cannot be `txt`
            ,-[compose/x/stack.toml:3:8]

@@ -74,8 +74,8 @@ fn a_misspelt_key_is_told_with_the_nearest_one() {
       :    `-- unknown
     2 |
       `----
-     help: did you mean `protect`? there are: access, data, dns, domain, images, machine, network,
-           protect, routes, secrets, stacks, state, tls, ttl, vars
+     help: did you mean `protect`? there are: access, data, dns, domain, edge, images, machine,
+           network, protect, routes, secrets, stacks, state, tls, ttl, vars
     "#);
 }
 
@@ -89,7 +89,7 @@ fn a_misspelt_key_of_a_table_is_told() {
       : ^^|^
       :   `-- unknown
       `----
-     help: did you mean `mode`? there are: email, mode
+     help: did you mean `mode`? there are: certificate, directory, directory_root, email, key, mode
     "#);
 }
 
@@ -324,7 +324,7 @@ fn an_unknown_word_is_told_with_the_nearest_one() {
        :        ^^^^^^|^^^^^^
        :              `-- unknown
        `----
-      help: it is one of acme, acme-staging, internal
+      help: it is one of acme, acme-staging, internal, files
 
     2 problems found
     "#);
@@ -381,8 +381,8 @@ fn windows_line_ends_and_a_byte_order_mark_are_fine() {
       :    `-- unknown
     3 | [machine.local]
       `----
-     help: did you mean `protect`? there are: access, data, dns, domain, images, machine, network,
-           protect, routes, secrets, stacks, state, tls, ttl, vars
+     help: did you mean `protect`? there are: access, data, dns, domain, edge, images, machine,
+           network, protect, routes, secrets, stacks, state, tls, ttl, vars
     "#);
 }
 

@@ -145,7 +145,7 @@ fn mistakes_in_all_files_of_a_stack_are_told_at_once() {
        : ^^^|^^
        :    `-- unknown
        `----
-      help: there are: backup, description, each, env, jobs, memory_mib, parameters, requires,
+      help: there are: admin, backup, description, each, env, jobs, memory_mib, parameters, requires,
             secrets, urls
 
       error: the stack `app` has a file compose.provision.yaml, which is generated

@@ -88,7 +88,8 @@ fn a_removed_stack_goes_and_its_data_stays() {
           - 		reverse_proxy web:8000
           + 		reverse_proxy postgres:5432
             	}
-            }
+            	# Only what Caddy itself could not do comes here: an answer of a service passes as it is.
+            	handle_errors {
     demo: 0 to add, 1 to change, 0 to replace, 1 to remove.
     ");
     assert!(run.world.host().volumes.contains(&"demo_data".to_owned()));
