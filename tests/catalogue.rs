@@ -32,10 +32,11 @@ const STACKS: [(&str, &str); 18] = [
     ("meilisearch", "[stacks.meilisearch]\n"),
     ("minio", "[stacks.minio]\nbuckets = [\"media\", \"backups\"]\n"),
     ("mongodb", "[stacks.mongodb]\ndatabases = [\"shop\"]\n"),
-    ("monitoring", "[stacks.monitoring]\n"),
+    ("monitoring", MONITORING),
     (
         "monitoring-cloud",
-        "[stacks.monitoring-cloud]\nendpoint = \"https://otlp.example.com/otlp\"\n",
+        "[stacks.monitoring-cloud]\nendpoint = \"https://otlp.example.com/otlp\"\n\
+         [stacks.monitoring-cloud.allow]\notel-collector = { may = [\"docker-socket\"], reason = \"disks\" }\n",
     ),
     ("nats", "[stacks.nats]\nusers = [\"shop\", \"billing\"]\n"),
     ("nginx", "[stacks.nginx]\nfiles = \"../own\"\n"),
@@ -56,6 +57,10 @@ const STACKS: [(&str, &str); 18] = [
     ),
     ("typesense", "[stacks.typesense]\n"),
 ];
+
+/// What measures the machine has to see it.
+const MONITORING: &str = "[stacks.monitoring]\n[stacks.monitoring.allow]\n\
+     node-exporter = { may = [\"docker-socket\", \"privileged\"], reason = \"disks and processes\" }\n";
 
 /// The smallest machine that all of it fits.
 const MACHINE: &str = "[machine.local]\nmemory_gib = 16\n";
@@ -251,7 +256,7 @@ fn all_stacks_layer_on_one_network() {
 #[test]
 fn monitoring_finds_dockers_logs() {
     for (more, root) in [("", "/var/lib/docker"), ("[data]\nvolume_gib = 5\n", "/data/docker")] {
-        let files = rendered(&project(&format!("{MACHINE}{more}[stacks.monitoring]\n")));
+        let files = rendered(&project(&format!("{MACHINE}{more}{MONITORING}")));
         let env = &files["monitoring/.env"];
         assert!(env.contains(&format!("DOCKER_ROOT='{root}'")), "{env}");
     }

@@ -287,6 +287,7 @@ fn the_guide_names_every_key() {
         ("routes.ROUTE.", &schema["$defs"]["RouteTable"]),
         ("state.", &schema["$defs"]["StateTable"]),
         ("stacks.NAME.", &schema["$defs"]["Stack"]),
+        ("stacks.NAME.allow.SERVICE.", &schema["$defs"]["Allow"]),
     ];
     for (prefix, table) in tables {
         let properties = table["properties"].as_object().unwrap_or_else(|| panic!("{prefix}"));

@@ -28,5 +28,7 @@ mod secrets;
 mod state;
 #[path = "messages/surgery.rs"]
 mod surgery;
+#[path = "messages/walls.rs"]
+mod walls;
 #[path = "messages/written.rs"]
 mod written;

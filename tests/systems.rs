@@ -27,7 +27,7 @@ use provision::render::Bindings;
 use provision::state::State;
 use serde_json::{Value, json};
 
-const SYSTEMS: [&str; 11] = [
+const SYSTEMS: [&str; 13] = [
     "analytics",
     "commerce-cloud",
     "commerce-external",
@@ -39,6 +39,8 @@ const SYSTEMS: [&str; 11] = [
     "events",
     "passport",
     "suite",
+    "suite-droplet",
+    "suite-vps",
 ];
 
 /// The folder of environments as it is in the repository.
@@ -130,10 +132,13 @@ fn each_system_has_its_first_plan() {
         let script = desired.base.digest();
         let memory = desired.memory;
         let text = format!(
-            "{}memory limits: {} MiB of {} MiB\n",
+            "{}memory limits: {} MiB of {}\n",
             render_plan(&planned, false).replace(script.short(), "CONVERGE-SCRIPT"),
             memory.limits_mib,
-            memory.machine_mib.unwrap()
+            // How much a server has that is there already, only it knows.
+            memory
+                .machine_mib
+                .map_or("what the server has".to_owned(), |mib| format!("{mib} MiB"))
         );
         let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/systems/{system}.txt"));
         if std::env::var_os("UPDATE").is_some() {
@@ -147,6 +152,44 @@ fn each_system_has_its_first_plan() {
         "run UPDATE=1 when this is meant\n{}",
         wrong.join("\n")
     );
+}
+
+/// A port that is allowed is let in by the provider's firewall and by the host's, and the plan shows both.
+#[test]
+fn what_is_allowed_opens_every_wall() {
+    let project = project();
+    let broker = "services:\n  broker:\n    image: broker:1\n    mem_limit: 16m\n    ports: [\"8883:8883\", \"127.0.0.1:9000:9000\"]\n";
+    project.write("broker/compose.yaml", broker);
+    let allow = "\n[stacks.broker]\npath = \"../broker\"\n[stacks.broker.allow]\n\
+         broker = { ports = [\"8883:8883\", \"127.0.0.1:9000:9000\"], reason = \"devices speak MQTT\" }\n";
+    for system in ["commerce-external", "suite-droplet", "suite-vps"] {
+        let file = format!("environments/{system}.toml");
+        let before = desired(&project, system);
+        let written = std::fs::read_to_string(project.root().join(&file)).unwrap();
+        project.write(&file, &format!("{written}{allow}"));
+        let after = desired(&project, system);
+        let (state, observed) = fresh(system);
+        let shown = |desired: &Desired| render_plan(&plan(desired, &state, &observed, Allowed::default()), false);
+        let more: Vec<String> = shown(&after)
+            .lines()
+            .filter(|line| line.contains("8883") || line.contains("9000"))
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect();
+        let of_cloud: &[&str] = if system == "suite-vps" {
+            &[]
+        } else {
+            &["tcp/8883 0.0.0.0/0 ::/0"]
+        };
+        assert_eq!(more, of_cloud, "{system}");
+        assert!(after.base.script.contains("80, 443, 8883 } accept"));
+        assert!(after.base.script.contains("--ctorigdstport 8883 "));
+        assert!(!after.base.script.contains("9000"), "a loopback port opens nothing");
+        assert_ne!(before.base.digest(), after.base.digest());
+        assert_eq!(
+            before.instance.first_boot, after.instance.first_boot,
+            "no new machine for it"
+        );
+    }
 }
 
 /// Their pictures in the documents are those that the program draws. `UPDATE=1` draws them anew.

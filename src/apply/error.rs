@@ -76,12 +76,12 @@ pub enum ActError {
         "failed to come in by a new connection after sshd and firewall had changed; what was there before comes back by itself within a minute"
     )]
     Unconfirmed(#[source] SessionError),
-    /// A service would be public that is not the edge.
+    /// A service would get past the walls that nobody allowed to.
     #[error("failed to deploy `{stack}`: {}", listed.join("; "))]
     Published {
         /// Which stack.
         stack: String,
-        /// Service and port, one sentence each.
+        /// Service and hole, one sentence each.
         listed: Vec<String>,
     },
     /// Services did not become healthy.
@@ -162,7 +162,7 @@ impl ActError {
             ),
             Self::Session(error) => error.remedy(),
             Self::Published { .. } => {
-                Some("only the edge is public: remove the published port and add a route".to_owned())
+                Some("nothing was changed. Only the edge is public: remove it and add a route, or allow it in [stacks.NAME.allow] with a reason".to_owned())
             }
             Self::Refused { .. } => Some(
                 "nothing on the host has changed: mend the snippet of [edge] or the route that Caddy names, and run apply again".to_owned(),

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::health::{healthy, wait_for_health};
 use super::{ActError, Ledger, Outcome, RealWorld};
+use crate::desired::walls::refused;
 use crate::desired::{ArchiveRef, DesiredStack};
 use crate::names::StackName;
 use crate::note::{Note, Say};
@@ -50,7 +51,7 @@ impl RealWorld<'_> {
         receive(session, &stack.name, &archive, say).await?;
         match release.edge {
             true => super::edge::check(session, stack, archive.digest.as_str(), say).await?,
-            false => refuse_published(session, &stack.name, archive.digest.as_str(), say).await?,
+            false => refuse_holes(session, stack, archive.digest.as_str(), say).await?,
         }
         activate(session, &stack.name, archive.digest.as_str(), say).await?;
         match serve(session, release, ledger, say).await {
@@ -300,48 +301,21 @@ async fn job(session: &Session, stack: &StackName, name: &str, say: Say<'_>) -> 
     Ok(())
 }
 
-/// Asks Compose itself what would be published: it sees through `extends`, `include`, anchors, profiles and variables.
-async fn refuse_published(session: &Session, stack: &StackName, digest: &str, say: Say<'_>) -> Result<(), ActError> {
-    let folder = format!("/opt/provision/incoming/{stack}-{digest}");
-    let command = RemoteCommand::script(Script::CHECK_COMPOSE, [stack.as_str(), folder.as_str()]);
+/// Asks Compose itself what would get past the walls: it sees through `extends`, `include`, anchors, profiles and variables.
+async fn refuse_holes(session: &Session, stack: &DesiredStack, digest: &str, say: Say<'_>) -> Result<(), ActError> {
+    let name = &stack.name;
+    let folder = format!("/opt/provision/incoming/{name}-{digest}");
+    let command = RemoteCommand::script(Script::CHECK_COMPOSE, [name.as_str(), folder.as_str()]);
     let output = session.run_ok(&command, say).await?;
     let config: serde_json::Value = answer("check-compose", &output.stdout)?;
-    let listed = published(&config);
+    let listed = refused(name, &config, &stack.granted);
     if listed.is_empty() {
         return Ok(());
     }
     Err(ActError::Published {
-        stack: stack.to_string(),
+        stack: name.to_string(),
         listed,
     })
-}
-
-/// Everything in a resolved Compose configuration that would be reachable past the edge.
-fn published(config: &serde_json::Value) -> Vec<String> {
-    let mut listed = Vec::new();
-    for (name, service) in config.get("services").and_then(|s| s.as_object()).into_iter().flatten() {
-        for port in service
-            .get("ports")
-            .and_then(|ports| ports.as_array())
-            .into_iter()
-            .flatten()
-        {
-            let text = |key: &str| match port.get(key) {
-                Some(serde_json::Value::String(text)) => text.clone(),
-                Some(other) => other.to_string(),
-                None => "a random port".to_owned(),
-            };
-            listed.push(format!(
-                "service `{name}` publishes {} as {}",
-                text("target"),
-                text("published")
-            ));
-        }
-        if service.get("network_mode").and_then(|mode| mode.as_str()) == Some("host") {
-            listed.push(format!("service `{name}` uses the host's own network"));
-        }
-    }
-    listed
 }
 
 /// Reads the JSON that a script of ours prints.
@@ -355,32 +329,4 @@ pub(super) fn answer<T: DeserializeOwned>(script: &'static str, bytes: &[u8]) ->
         },
         why,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn a_private_stack_publishes_nothing() {
-        assert!(published(&json!({"services": {"db": {"image": "x", "expose": ["5432"]}}})).is_empty());
-    }
-
-    #[test]
-    fn every_way_out_is_found_in_the_resolved_configuration() {
-        let config = json!({"services": {
-            "db": {"ports": [{"target": 5432, "published": "5432", "protocol": "tcp"}]},
-            "any": {"ports": [{"target": 80}]},
-            "host": {"network_mode": "host"},
-        }});
-        assert_eq!(
-            published(&config),
-            [
-                "service `any` publishes 80 as a random port",
-                "service `db` publishes 5432 as 5432",
-                "service `host` uses the host's own network",
-            ]
-        );
-    }
 }

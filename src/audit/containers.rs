@@ -3,31 +3,9 @@
 use std::net::IpAddr;
 
 use super::{Allowed, Finding, Rule, is_edge, name};
-use crate::remote::audit::Container;
-
-/// Folders of the host that hold Docker's socket, or with which a container can take the host over.
-const HOST: [&str; 9] = [
-    "/",
-    "/run",
-    "/var",
-    "/var/run",
-    "/var/lib",
-    "/var/lib/docker",
-    "/etc",
-    "/root",
-    "/run/containerd",
-];
-
-/// Capabilities that are as good as root of the host.
-const ROOT: [&str; 7] = [
-    "ALL",
-    "SYS_ADMIN",
-    "SYS_MODULE",
-    "SYS_PTRACE",
-    "SYS_RAWIO",
-    "DAC_READ_SEARCH",
-    "BPF",
-];
+use crate::desired::Power;
+use crate::desired::walls::{Grant, HostPort, is_root_capability, is_root_device, takes_host};
+use crate::remote::audit::{Container, Device, Mount};
 
 /// Parts of the names of variables that hold secrets.
 const SECRET: [&str; 11] = [
@@ -50,14 +28,18 @@ const ABOUT: [&str; 8] = ["_FILE", "_PATH", "_DIR", "_URL", "_ID", "_TTL", "_LEN
 /// Everything about one.
 pub fn one(container: &Container, allowed: &Allowed) -> Vec<Finding> {
     let subject = name(&container.project, &container.service, &container.name);
-    let mut findings = ports(container, &subject);
-    let mut say = |rule, what: String| findings.push(Finding::new(rule, &subject, what));
-    let sockets = container
-        .mounts
-        .iter()
-        .filter(|mount| mount.kind == "bind")
-        .map(|mount| mount.source.as_str());
-    for source in sockets.filter(|source| is_host(source)) {
+    let grant = allowed.grant(&container.project, &container.service);
+    let mut findings = ports(container, grant, &subject);
+    let mut say = |rule, what: String| {
+        let finding = Finding::new(rule, &subject, what);
+        let reason = grant.filter(|grant| power(rule).is_some_and(|power| grant.powers.contains(&power)));
+        findings.push(match reason {
+            Some(grant) => finding.allowed(&grant.reason),
+            None => finding,
+        });
+    };
+    let mounts = container.mounts.iter().filter(|mount| mount.kind == "bind");
+    for Mount { source, .. } in mounts.filter(|mount| takes_host(&mount.source, mount.writable)) {
         say(Rule::DockerSocket, format!("{source} of the host is mounted"));
     }
     if container.privileged {
@@ -66,11 +48,19 @@ pub fn one(container: &Container, allowed: &Allowed) -> Vec<Finding> {
     if container.pid_mode == "host" {
         say(Rule::Privileged, "sees the host's processes".to_owned());
     }
-    for capability in &container.cap_add {
+    for capability in container.cap_add.iter().filter(|name| is_root_capability(name)) {
         let capability = capability.strip_prefix("CAP_").unwrap_or(capability);
-        if ROOT.contains(&capability) {
-            say(Rule::Privileged, format!("has the capability {capability}"));
-        }
+        say(Rule::Privileged, format!("has the capability {capability}"));
+    }
+    for Device { path } in container.devices.iter().filter(|device| is_root_device(&device.path)) {
+        say(Rule::Privileged, format!("has the device {path}"));
+    }
+    for rule in container
+        .device_rules
+        .iter()
+        .filter(|rule| rule.starts_with(['a', 'b']))
+    {
+        say(Rule::Privileged, format!("has the devices {rule}"));
     }
     if container.network_mode == "host" {
         say(Rule::HostNetwork, "uses the host's own network".to_owned());
@@ -88,11 +78,21 @@ pub fn one(container: &Container, allowed: &Allowed) -> Vec<Finding> {
     findings
 }
 
-fn ports(container: &Container, subject: &str) -> Vec<Finding> {
+/// The word of the environment file that allows what a rule finds.
+fn power(rule: Rule) -> Option<Power> {
+    match rule {
+        Rule::DockerSocket => Some(Power::DockerSocket),
+        Rule::Privileged => Some(Power::Privileged),
+        Rule::HostNetwork => Some(Power::HostNetwork),
+        _ => None,
+    }
+}
+
+fn ports(container: &Container, grant: Option<&Grant>, subject: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (inside, bounds) in &container.ports {
         for bound in bounds.iter().flatten() {
-            let loopback = bound.ip.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+            let ip = bound.ip.parse::<IpAddr>().ok();
             let web = matches!(
                 (bound.port.as_str(), inside.rsplit('/').next()),
                 ("80" | "443", Some("tcp")) | ("443", Some("udp"))
@@ -100,22 +100,26 @@ fn ports(container: &Container, subject: &str) -> Vec<Finding> {
             if is_edge(&container.project) && web {
                 continue;
             }
-            let ip = if bound.ip.is_empty() { "0.0.0.0" } else { &bound.ip };
-            let what = format!("port {} of {ip} leads to its {inside}", bound.port);
-            let rule = if loopback { Rule::LoopbackPort } else { Rule::Published };
-            findings.push(Finding::new(rule, subject, what));
+            let shown = if bound.ip.is_empty() { "0.0.0.0" } else { &bound.ip };
+            let what = format!("port {} of {shown} leads to its {inside}", bound.port);
+            let rule = match ip.is_some_and(|ip| ip.is_loopback()) {
+                true => Rule::LoopbackPort,
+                false => Rule::Published,
+            };
+            let finding = Finding::new(rule, subject, what);
+            let leads = |port: &&HostPort| {
+                port.port.to_string() == bound.port
+                    && format!("{}/{}", port.target, port.protocol) == *inside
+                    && (port.address.is_none() || port.address == ip)
+            };
+            let reason = grant.filter(|grant| grant.ports.iter().any(|port| leads(&port)));
+            findings.push(match reason {
+                Some(grant) => finding.allowed(&grant.reason),
+                None => finding,
+            });
         }
     }
     findings
-}
-
-fn is_host(source: &str) -> bool {
-    let plain = if source.len() > 1 {
-        source.trim_end_matches('/')
-    } else {
-        source
-    };
-    HOST.contains(&plain) || plain.ends_with("/docker.sock") || plain.ends_with("/containerd.sock")
 }
 
 fn is_root(user: &str) -> bool {

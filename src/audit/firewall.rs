@@ -3,17 +3,50 @@
 use std::collections::BTreeSet;
 
 use super::host::ssh_ports;
-use super::{Finding, Rule};
+use super::{Allowed, Finding, Rule};
 use crate::remote::audit::Walls;
 
 /// What is public beside sshd.
 const WEB: [u16; 2] = [80, 443];
 
+/// The ports that may be let in.
+pub struct Open {
+    /// The host's own sshd, the edge, and what the environment file allows.
+    tcp: BTreeSet<u16>,
+    /// HTTP/3, and what the environment file allows.
+    udp: BTreeSet<u16>,
+    /// To containers: all but sshd's.
+    containers: BTreeSet<u16>,
+}
+
+impl Open {
+    /// Those of an environment.
+    pub fn of(allowed: &Allowed, walls: &Walls) -> Self {
+        let more = |protocol: &str| allowed.open(protocol).into_keys();
+        Self {
+            tcp: ssh_ports(walls).into_iter().chain(WEB).chain(more("tcp")).collect(),
+            udp: std::iter::once(443).chain(more("udp")).collect(),
+            containers: WEB.into_iter().chain(more("tcp")).collect(),
+        }
+    }
+
+    /// What may come in, in words.
+    fn words(&self, host: bool) -> &'static str {
+        let allowed = self.containers.len() > WEB.len() || self.udp.len() > 1;
+        match (host, allowed) {
+            (true, false) => "ssh, http and https",
+            (true, true) => "ssh, http, https and what is allowed",
+            (false, false) => "http and https",
+            (false, true) => "http, https and what is allowed",
+        }
+    }
+}
+
 /// The bridge of our network on a host of others.
 const BRIDGE: &str = "br-provision";
 
 /// The input chain: everything that is not for a container passes it. As a guest, we close only what comes from our network.
-pub fn input(walls: &Walls, guest: bool) -> Vec<Finding> {
+pub fn input(walls: &Walls, open: &Open, guest: bool) -> Vec<Finding> {
     let finding = |what: String| Finding::new(Rule::FirewallInput, "inet provision", what);
     let Some(table) = &walls.nft else {
         return vec![finding(
@@ -35,7 +68,7 @@ pub fn input(walls: &Walls, guest: bool) -> Vec<Finding> {
         }
         let wide = own
             .iter()
-            .filter(|line| is_verdict(line) && !is_ours(line, &WEB.into()));
+            .filter(|line| is_verdict(line) && !is_ours(line, &WEB.into(), &[443].into()));
         findings
             .extend(wide.map(|line| finding(format!("lets our containers reach more than http and https: {line}"))));
         return findings;
@@ -46,9 +79,10 @@ pub fn input(walls: &Walls, guest: bool) -> Vec<Finding> {
     {
         findings.push(finding("the input chain does not drop what nothing lets in".to_owned()));
     }
-    let open: BTreeSet<u16> = ssh_ports(walls).into_iter().chain(WEB).collect();
-    let wide = lines.iter().filter(|line| is_verdict(line) && !is_ours(line, &open));
-    findings.extend(wide.map(|line| finding(format!("lets in more than ssh, http and https: {line}"))));
+    let wide = lines
+        .iter()
+        .filter(|line| is_verdict(line) && !is_ours(line, &open.tcp, &open.udp));
+    findings.extend(wide.map(|line| finding(format!("lets in more than {}: {line}", open.words(true)))));
     findings
 }
 
@@ -59,16 +93,16 @@ fn is_verdict(line: &str) -> bool {
 }
 
 /// Whether a rule of the input chain lets in only what is meant to be let in.
-fn is_ours(line: &str, open: &BTreeSet<u16>) -> bool {
+fn is_ours(line: &str, tcp: &BTreeSet<u16>, udp: &BTreeSet<u16>) -> bool {
     let rule = line.split(" comment ").next().unwrap_or_default();
     let Some(rule) = rule.strip_suffix("accept").map(str::trim_end) else {
         return false;
     };
     if let Some(ports) = rule.strip_prefix("tcp dport ") {
-        return only(ports, open);
+        return only(ports, tcp);
     }
     if let Some(ports) = rule.strip_prefix("udp dport ") {
-        return only(ports, &BTreeSet::from([443]));
+        return only(ports, udp);
     }
     let words: Vec<&str> = rule
         .split([' ', ',', '{', '}'])
@@ -95,15 +129,15 @@ fn only(ports: &str, open: &BTreeSet<u16>) -> bool {
 }
 
 /// The way to containers, which does not pass the input chain.
-pub fn docker(walls: &Walls, guest: bool) -> Vec<Finding> {
-    let mut findings = family("iptables", walls.iptables.as_deref(), guest);
+pub fn docker(walls: &Walls, open: &Open, guest: bool) -> Vec<Finding> {
+    let mut findings = family("iptables", walls.iptables.as_deref(), open, guest);
     if walls.ipv6 {
-        findings.extend(family("ip6tables", walls.ip6tables.as_deref(), guest));
+        findings.extend(family("ip6tables", walls.ip6tables.as_deref(), open, guest));
     }
     findings
 }
 
-fn family(name: &str, rules: Option<&str>, guest: bool) -> Vec<Finding> {
+fn family(name: &str, rules: Option<&str>, let_in: &Open, guest: bool) -> Vec<Finding> {
     let finding = |chain: &str, what: String| Finding::new(Rule::FirewallDocker, format!("{name} {chain}"), what);
     let Some(rules) = rules else {
         return vec![finding("filter", "its rules are not there".to_owned())];
@@ -155,8 +189,13 @@ fn family(name: &str, rules: Option<&str>, guest: bool) -> Vec<Finding> {
     let last = own.iter().rposition(|line| closes(line)).unwrap_or(own.len());
     let open = own[..last]
         .iter()
-        .filter(|line| !is_closing(line) && !is_meant(line) && !(guest && is_others(line)));
-    findings.extend(open.map(|line| finding("PROVISION-DOCKER", format!("lets in more than http and https: {line}"))));
+        .filter(|line| !is_closing(line) && !is_meant(line, let_in) && !(guest && is_others(line)));
+    findings.extend(open.map(|line| {
+        finding(
+            "PROVISION-DOCKER",
+            format!("lets in more than {}: {line}", let_in.words(false)),
+        )
+    }));
     findings
 }
 
@@ -170,7 +209,7 @@ fn is_others(line: &str) -> bool {
 }
 
 /// Answers, what containers themselves send, and the edge's ports.
-fn is_meant(line: &str) -> bool {
+fn is_meant(line: &str, open: &Open) -> bool {
     let words: Vec<&str> = line.split_whitespace().collect();
     let after = |option: &str| {
         words
@@ -187,8 +226,8 @@ fn is_meant(line: &str) -> bool {
     let from_containers = after("-i").is_some_and(|name| name.starts_with("docker") || name.starts_with("br-"));
     let port = after("--ctorigdstport").and_then(|port| port.parse().ok());
     let edge = match after("-p") {
-        Some("tcp") => port.is_some_and(|port| WEB.contains(&port)),
-        Some("udp") => port == Some(443),
+        Some("tcp") => port.is_some_and(|port| open.containers.contains(&port)),
+        Some("udp") => port.is_some_and(|port| open.udp.contains(&port)),
         _ => false,
     };
     answers || from_containers || edge

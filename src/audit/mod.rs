@@ -16,6 +16,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::desired::Desired;
+use crate::desired::walls::Grant;
 use crate::names::{Endpoint, StackName, hex};
 use crate::observe::outside::Outside;
 use crate::provider::{Shape, Walls as Firewall};
@@ -35,6 +36,8 @@ pub struct Allowed {
     pinned: BTreeSet<String>,
     /// The names of our secrets, by the digests under which a host tells their values.
     secrets: BTreeMap<String, String>,
+    /// What services may beside what every container may, by stack and service.
+    grants: BTreeMap<String, BTreeMap<String, Grant>>,
 }
 
 /// Whose the host is, which says what of it is ours to judge.
@@ -62,6 +65,29 @@ impl Allowed {
         matches!(self.host, Whose::Guest(_))
     }
 
+    /// What a service may beside what every container may.
+    fn grant(&self, project: &str, service: &str) -> Option<&Grant> {
+        self.grants.get(project)?.get(service)
+    }
+
+    /// The ports of a protocol that are let in beside the edge's, with who asked for each and why.
+    fn open(&self, protocol: &str) -> BTreeMap<u16, String> {
+        let grants = self.grants.iter().flat_map(|(stack, services)| {
+            services
+                .iter()
+                .map(move |(service, grant)| (format!("{stack}/{service}"), grant))
+        });
+        grants
+            .flat_map(|(who, grant)| {
+                let ports = grant
+                    .ports
+                    .iter()
+                    .filter(|port| port.is_public() && port.protocol == protocol);
+                ports.map(move |port| (port.port, format!("{who}: {}", grant.reason)))
+            })
+            .collect()
+    }
+
     /// What may be in an environment. `salt` is that of the question to the host.
     pub fn of(desired: &Desired, endpoint: &Endpoint, salt: &str) -> Self {
         let stacks = desired.stacks.iter().chain(desired.edge.iter().map(|edge| &edge.stack));
@@ -86,6 +112,12 @@ impl Allowed {
             https: desired.edge.as_ref().map(|_| endpoint.https),
             pinned: stacks.flat_map(|stack| stack.archives.keys().cloned()).collect(),
             secrets: secrets.collect(),
+            grants: desired
+                .stacks
+                .iter()
+                .filter(|stack| !stack.granted.is_empty())
+                .map(|stack| (stack.name.to_string(), stack.granted.clone()))
+                .collect(),
         }
     }
 }
@@ -126,6 +158,15 @@ impl Finding {
             what: what.into(),
         }
     }
+
+    /// The same, as the environment file allows it.
+    fn allowed(self, reason: &str) -> Self {
+        Self {
+            severity: Severity::Allowed,
+            what: format!("{} (allowed: {reason})", self.what),
+            ..self
+        }
+    }
 }
 
 /// What was seen on the host.
@@ -137,8 +178,9 @@ pub fn inside(walls: &Walls, allowed: &Allowed) -> Vec<Finding> {
     };
     findings.extend(host::sshd(walls));
     findings.extend(host::updates(walls));
-    findings.extend(firewall::input(walls, allowed.is_guest()));
-    findings.extend(firewall::docker(walls, allowed.is_guest()));
+    let open = firewall::Open::of(allowed, walls);
+    findings.extend(firewall::input(walls, &open, allowed.is_guest()));
+    findings.extend(firewall::docker(walls, &open, allowed.is_guest()));
     if !walls.docker {
         let what = "Docker does not answer, so what its containers may was not looked at";
         findings.push(Finding::new(Rule::Unseen, "docker", what));
@@ -156,18 +198,17 @@ pub fn inside(walls: &Walls, allowed: &Allowed) -> Vec<Finding> {
 /// What was seen from outside.
 pub fn outside(seen: &Outside, allowed: &Allowed) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let open = allowed.open("tcp");
     for port in seen
         .open
         .iter()
         .filter(|port| !allowed.outside.contains(port) && !seen.own.contains(port))
     {
-        findings.push(match allowed.is_guest() {
-            true => Finding::new(
-                Rule::Neighbour,
-                place(seen, *port),
-                "answers from outside, and is not ours",
-            ),
-            false => Finding::new(Rule::OutsidePort, place(seen, *port), "answers from outside"),
+        let found = |rule, what: &str| Finding::new(rule, place(seen, *port), what);
+        findings.push(match (open.get(port), allowed.is_guest()) {
+            (Some(why), _) => found(Rule::OutsidePort, "answers from outside").allowed(why),
+            (None, true) => found(Rule::Neighbour, "answers from outside, and is not ours"),
+            (None, false) => found(Rule::OutsidePort, "answers from outside"),
         });
     }
     if let Some((_, why)) = seen
@@ -213,20 +254,25 @@ pub fn in_order(findings: Vec<Finding>) -> Vec<Finding> {
 
 /// How many of the findings are violations.
 pub fn violations(findings: &[Finding]) -> usize {
-    findings
-        .iter()
-        .filter(|finding| finding.severity == Severity::Violation)
-        .count()
+    count(findings, Severity::Violation)
+}
+
+/// How many of the findings are so bad.
+pub fn count(findings: &[Finding], severity: Severity) -> usize {
+    findings.iter().filter(|finding| finding.severity == severity).count()
 }
 
 /// All of it in one line.
 pub fn line(findings: &[Finding]) -> String {
     let bad = violations(findings);
-    let notes = findings.len() - bad;
-    let notes = match notes {
+    let notes = match count(findings, Severity::Note) {
         0 => String::new(),
         1 => ", 1 note".to_owned(),
         more => format!(", {more} notes"),
+    };
+    let notes = match count(findings, Severity::Allowed) {
+        0 => notes,
+        more => format!("{notes}, {more} allowed"),
     };
     match findings.iter().find(|finding| finding.severity == Severity::Violation) {
         None => format!("audit: private as seen on the host{notes}"),

@@ -12,6 +12,8 @@ pub enum Severity {
     Violation,
     /// Worth knowing: a second line of defence is missing.
     Note,
+    /// The environment file allows it, and says why.
+    Allowed,
 }
 
 /// What is looked for.

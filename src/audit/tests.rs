@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::{Allowed, Finding, Rule, Severity, inside, line, outside, violations};
+use crate::desired::Power;
+use crate::desired::walls::{Grant, HostPort};
 use crate::fixture::{Lab, endpoint};
 use crate::names::hex;
 use crate::observe::outside::Outside;
@@ -232,6 +234,8 @@ fn a_container_that_may_too_much_is_found() {
         "/var/run/",
         "/",
         "/var/lib/docker",
+        "/home",
+        "/run/dbus/system_bus_socket",
     ] {
         assert_eq!(
             of("mounts", json!([{"Type": "bind", "Source": socket}])).0,
@@ -245,6 +249,22 @@ fn a_container_that_may_too_much_is_found() {
         of("cap_add", json!(["CAP_SYS_ADMIN", "NET_BIND_SERVICE"])).0,
         Rule::Privileged
     );
+    assert_eq!(
+        of("mounts", json!([{"Type": "bind", "Source": "/proc", "RW": true}])).0,
+        Rule::DockerSocket
+    );
+    let read = json!([{"Type": "bind", "Source": "/proc", "RW": false}, {"Type": "bind", "Source": "/etc/localtime", "RW": true}]);
+    assert_eq!(after(|host| host["containers"][1]["mounts"] = read), []);
+    let disk = json!([{"PathOnHost": "/dev/vda1", "PathInContainer": "/dev/vda1", "CgroupPermissions": "rwm"}]);
+    assert_eq!(
+        of("devices", disk),
+        (Rule::Privileged, "app/web: has the device /dev/vda1".to_owned())
+    );
+    assert_eq!(
+        after(|host| host["containers"][1]["devices"] = json!([{"PathOnHost": "/dev/fuse"}])),
+        []
+    );
+    assert_eq!(of("device_rules", json!(["b 8:* rwm", "c 10:* r"])).0, Rule::Privileged);
     assert_eq!(of("network_mode", json!("host")).0, Rule::HostNetwork);
     for user in ["", "root", "0", "0:1000"] {
         assert_eq!(of("user", json!(user)).0, Rule::Root);
@@ -276,6 +296,100 @@ fn a_container_that_may_too_much_is_found() {
             .push(json!({"name": "nc", "user": "1", "image": "x@sha256:0", "privileged": true}))
     });
     assert_eq!(what, "nc: runs privileged");
+}
+
+fn granted() -> Allowed {
+    let mut allowed = allowed();
+    let port = |text: &str| HostPort::read(text).unwrap();
+    let grant = Grant {
+        ports: [port("8883:1883"), port("127.0.0.1:9000:9000"), port("5000:5000/udp")]
+            .concat()
+            .into_iter()
+            .collect(),
+        powers: [Power::DockerSocket, Power::Privileged].into(),
+        reason: "devices".into(),
+    };
+    allowed.grants = [("app".to_owned(), [("web".to_owned(), grant)].into())].into();
+    allowed
+}
+
+#[test]
+fn what_is_allowed_is_told_with_its_reason_and_no_violation() {
+    let look = |host: &Value| inside(&Walls::parse(host.to_string().as_bytes()).unwrap(), &granted());
+    assert_eq!(look(&sound()), [], "what is allowed need not be there");
+    let mut host = sound();
+    host["nft"] = NFT
+        .replace("443 }", "443, 8883 }")
+        .replace("udp dport 443 ", "udp dport { 443, 5000 } ")
+        .into();
+    let one = "-A PROVISION-DOCKER -p tcp -m conntrack --ctstate DNAT --ctorigdstport 8883 --ctdir ORIGINAL -j RETURN";
+    let two = one.replace("tcp", "udp").replace("8883", "5000");
+    let drop = "-A PROVISION-DOCKER -m conntrack --ctstate DNAT -j DROP";
+    host["iptables"] = IPTABLES.replacen(drop, &format!("{one}\n{two}\n{drop}"), 1).into();
+    host["containers"][1]["ports"] = json!({"1883/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8883"}, {"HostIp": "::", "HostPort": "8883"}],
+        "9000/tcp": [{"HostIp": "127.0.0.1", "HostPort": "9000"}]});
+    host["containers"][1]["mounts"] = json!([{"Type": "bind", "Source": "/run/docker.sock"}]);
+    host["containers"][1]["privileged"] = json!(true);
+    let found = look(&host);
+    assert_eq!(violations(&found), 0, "{found:#?}");
+    let told: Vec<String> = found
+        .iter()
+        .map(|found| format!("{} {}", found.rule, found.what))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "published-port port 8883 of 0.0.0.0 leads to its 1883/tcp (allowed: devices)",
+            "published-port port 8883 of :: leads to its 1883/tcp (allowed: devices)",
+            "docker-socket /run/docker.sock of the host is mounted (allowed: devices)",
+            "privileged runs privileged (allowed: devices)",
+            "loopback-port port 9000 of 127.0.0.1 leads to its 9000/tcp (allowed: devices)",
+        ]
+    );
+    assert_eq!(line(&found), "audit: private as seen on the host, 5 allowed");
+    // To that service, to those ports, and no further.
+    for (at, hole, rule) in [
+        ("network_mode", json!("host"), Rule::HostNetwork),
+        (
+            "ports",
+            json!({"1883/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8884"}]}),
+            Rule::Published,
+        ),
+        (
+            "ports",
+            json!({"1884/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8883"}]}),
+            Rule::Published,
+        ),
+        (
+            "ports",
+            json!({"9000/tcp": [{"HostIp": "0.0.0.0", "HostPort": "9000"}]}),
+            Rule::Published,
+        ),
+        ("service", json!("other"), Rule::Published),
+    ] {
+        let mut host = host.clone();
+        host["containers"][1][at] = hole;
+        assert_eq!(look(&host)[0].rule, rule, "{at}");
+    }
+    let mut wide = host.clone();
+    wide["nft"] = NFT.replace("443 }", "443, 9000 }").into();
+    assert_eq!(
+        look(&wide)[0].rule,
+        Rule::FirewallInput,
+        "a loopback port opens nothing"
+    );
+    let answers = outside(&seen(&[22, 80, 443, 8883, 9000]), &granted());
+    let told: Vec<_> = answers
+        .iter()
+        .map(|found| (found.severity, found.what.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (Severity::Violation, "answers from outside"),
+            (Severity::Allowed, "answers from outside (allowed: app/web: devices)"),
+        ]
+    );
 }
 
 #[test]

@@ -16,7 +16,7 @@ use super::shown::{Shown, waiting};
 use super::stop::{stop_on_signal, until_stopped};
 use super::terminal::{print, tell};
 use crate::apply::Stopping;
-use crate::audit::{Allowed, Finding, Rule, Severity, in_order, inside, line, outside, violations};
+use crate::audit::{self, Allowed, Finding, Rule, Severity, in_order, inside, line, outside, violations};
 use crate::cli;
 use crate::desired::Desired;
 use crate::names::{Endpoint, hex};
@@ -185,21 +185,26 @@ fn shown(environment: &str, findings: &[Finding], outside: &[Outside]) -> String
             let mark = match severity {
                 Severity::Violation => "VIOLATION",
                 Severity::Note => "note",
+                Severity::Allowed => "allowed",
             };
             table.add_row([mark, rule.name(), subject, what]);
         }
         let table: String = table.lines().map(|line| format!("{}\n", line.trim_end())).collect();
         out.push_str(&format!("\n{table}\n"));
-        for rule in Rule::ALL
-            .into_iter()
-            .filter(|rule| findings.iter().any(|finding| finding.rule == *rule))
-        {
+        for rule in Rule::ALL.into_iter().filter(|rule| {
+            let told = |finding: &Finding| finding.rule == *rule && finding.severity != Severity::Allowed;
+            findings.iter().any(told)
+        }) {
             out.push_str(&format!("{rule}: {}\n", rule.remedy()));
         }
         out.push('\n');
     }
     let bad = violations(findings);
-    let notes = count(findings.len() - bad, "note");
+    let notes = count(audit::count(findings, Severity::Note), "note");
+    let notes = match audit::count(findings, Severity::Allowed) {
+        0 => notes,
+        more => format!("{notes}, {more} allowed"),
+    };
     out.push_str(&match bad {
         0 => format!("{environment} is private: no violation, {notes}\n"),
         bad => format!("{environment} is NOT PRIVATE: {}, {notes}\n", count(bad, "violation")),

@@ -16,7 +16,7 @@ pub fn ssh_from(findings: &mut Findings<'_>, sources: &Sources) -> SshFrom {
     let Some(list) = &sources.environment.access.ssh_from else {
         return SshFrom {
             operator: true,
-            networks: BTreeSet::new(),
+            ..SshFrom::default()
         };
     };
     let mut from = SshFrom::default();

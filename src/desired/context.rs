@@ -174,7 +174,7 @@ fn parameters(findings: &mut Findings<'_>, sources: &Sources, stack: &StackName)
     for (name, value) in written {
         let span = findings.file.span_of(&["stacks", stack.as_str(), name]);
         let Some(declaration) = declared.get(name) else {
-            let known: Vec<&str> = ["path", "files", "env", "scale"]
+            let known: Vec<&str> = ["path", "files", "env", "scale", "allow"]
                 .into_iter()
                 .chain(declared.keys().map(String::as_str))
                 .collect();

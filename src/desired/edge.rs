@@ -101,6 +101,7 @@ pub fn edge(
     Some(DesiredEdge {
         stack: DesiredStack {
             secrets: secrets.into_iter().map(|name| (name, Users::Reload)).collect(),
+            granted: BTreeMap::new(),
             name,
             needs: behind(sources, &routes),
             files,

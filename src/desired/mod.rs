@@ -16,6 +16,7 @@ mod stack;
 #[cfg(test)]
 mod tests;
 mod tls;
+pub mod walls;
 
 pub use edge::url;
 pub use machine::absolute;
@@ -25,7 +26,10 @@ pub use model::{
     Jobs, Users,
 };
 
+use std::collections::BTreeSet;
+
 pub use crate::environment::image::normal as normal_image;
+pub use crate::environment::model::Power;
 
 use crate::environment::Sources;
 use crate::environment::diagnostic::{Problem, Problems, Source};
@@ -73,7 +77,15 @@ pub fn desire(sources: &Sources, given: &Given<'_>) -> Result<Desired, Problems>
         None => Rendered::new(Mark::Address.text()),
     };
     let context = context.with_domain(&domain);
-    let stacks = stack::stacks(&mut findings, sources, &context, given, &network);
+    let grants = walls::grants(&mut findings, sources);
+    let open: BTreeSet<String> = grants
+        .values()
+        .flat_map(|stack| stack.values().flat_map(walls::Grant::walls))
+        .collect();
+    if let Some(spec) = &mut instance_spec {
+        spec.open(&open);
+    }
+    let stacks = stack::stacks(&mut findings, sources, &context, given, &network, &grants);
     let edge = edge::edge(&mut findings, sources, &context, given, &network, &domain);
     let memory = memory::plan(
         &mut findings,
@@ -92,6 +104,7 @@ pub fn desire(sources: &Sources, given: &Given<'_>) -> Result<Desired, Problems>
         data_volume: environment.data.is_some(),
         network: &network,
         authorized_keys: given.authorized_keys,
+        open: &open,
         existing: existing(instance_spec.as_ref(), given.name),
     };
     let script = findings.template(cloud_init::converge(&base));

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::walls::Grant;
 use crate::names::{Digest, EnvironmentName, StackName};
 use crate::provider::InstanceSpec;
 use crate::render::caddyfile::{Certificates, Route};
@@ -87,6 +88,8 @@ pub struct DesiredStack {
     pub archives: BTreeMap<String, ArchiveRef>,
     /// Who is made anew when a secret gets another value, by the secret's name.
     pub secrets: BTreeMap<String, Users>,
+    /// What its services may beside what every container may.
+    pub granted: BTreeMap<String, Grant>,
 }
 
 /// Who uses a secret.

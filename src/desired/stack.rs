@@ -6,9 +6,10 @@ use serde_json::Value;
 
 use super::context::Context;
 use super::order::order;
+use super::walls::{self, Grants};
 use super::{ArchiveRef, Body, DesiredFile, DesiredService, DesiredStack, Findings, Given, Jobs, Users};
 use crate::environment::Sources;
-use crate::environment::compose::{Compose, HOST_NETWORK, Published, Service, published_ports};
+use crate::environment::compose::{Compose, Service};
 use crate::environment::diagnostic::Problem;
 use crate::environment::model::Spanned;
 use crate::environment::stack::StackSource;
@@ -32,11 +33,12 @@ pub fn stacks(
     context: &Context,
     given: &Given<'_>,
     network: &str,
+    grants: &Grants,
 ) -> Option<Vec<DesiredStack>> {
     let before = findings.problems.len();
     let stacks: Vec<DesiredStack> = order(findings, sources)
         .into_iter()
-        .filter_map(|(name, needs)| one(findings, sources, context, given, network, (&name, needs)))
+        .filter_map(|(name, needs)| one(findings, sources, context, given, network, grants, (&name, needs)))
         .collect();
     unused_images(findings, sources);
     (findings.problems.len() == before).then_some(stacks)
@@ -48,28 +50,17 @@ fn one(
     context: &Context,
     given: &Given<'_>,
     network: &str,
+    grants: &Grants,
     (name, needs): (&StackName, BTreeSet<StackName>),
 ) -> Option<DesiredStack> {
     let source = sources.stacks.get(name)?;
     let stack_context = context.of_stack(name);
-    for published in published_ports(&source.compose) {
-        let Published { service, span, text } = published;
-        let problem = Problem::at(&source.compose_source, span);
-        findings.say(match text == HOST_NETWORK {
-            true => problem
-                .says(format!(
-                    "service `{service}` uses the host's own network: all its ports are public"
-                ))
-                .help("only the edge is public: remove `network_mode` and add a route"),
-            false => problem
-                .says(format!("service `{service}` publishes port {text}"))
-                .help("only the edge is public: remove it and add a route; other services reach it without"),
-        });
-    }
     let mut files = own_files(findings, source, &stack_context);
     let dot_env = dot_env(findings, sources, source, &stack_context);
     unset_variables(findings, source, &dot_env);
     files.insert(DOT_ENV.into(), dot_env);
+    let granted = grants.get(name).cloned().unwrap_or_default();
+    walls::check(findings, source, &files, &granted);
     let jobs = jobs(source);
     let scale = scale(findings, sources, source);
     let overrides = overrides(source, &files, &scale, given);
@@ -87,6 +78,7 @@ fn one(
         services: services(&source.compose, &jobs, &scale),
         archives: archives(sources, &source.compose),
         secrets: users(&source.compose, &files),
+        granted,
         files,
         jobs,
     })

@@ -1,7 +1,8 @@
 //! A view of a Compose file: what the checks and the plan need to know, with its places. Everything else is ignored.
 //!
 //! The host's own `docker compose config` has the last word over `extends`, `include`, profiles and interpolation; this
-//! view finds the mistakes that can be found without a host. `${…}` stays as it is written.
+//! view finds the mistakes that can be found without a host. `${…}` stays as it is written. What services ask of the host beyond a
+//! container's walls is read through `extends` and `include` as well ([`claims`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -10,11 +11,14 @@ use super::diagnostic::{Problem, Problems, Source};
 use super::model::Spanned;
 use super::yaml::{self, Node, Value};
 
+pub mod claims;
+mod follow;
 pub mod memory;
 mod ports;
 mod variables;
 
-pub use ports::{HOST_NETWORK, Port, Published, published_ports};
+pub(super) use follow::follow;
+pub use ports::{Parts, Port};
 pub use variables::{Variable, filled};
 
 /// A Compose file.
@@ -51,12 +55,8 @@ pub struct Service {
     pub build: Option<Range<usize>>,
     /// Every entry of `ports`: all of them are reachable from outside, even those without a host port.
     pub ports: Vec<Port>,
-    /// `network_mode`.
-    pub network_mode: Option<Spanned<String>>,
     /// Names under `networks`; none means `default`.
     pub networks: Vec<Spanned<String>>,
-    /// Where `privileged` stands, unless it is plainly off.
-    pub privileged: Option<Range<usize>>,
     /// Bind mounts of the host's files, with the source as written: relative to the stack's folder, or absolute.
     pub binds: Vec<Spanned<String>>,
     /// Docker volumes that it mounts, by name; those without a name are left out.
@@ -214,11 +214,7 @@ impl View<'_> {
             image: self.scalar(name, "image", get("image")),
             build: key("build"),
             ports: self.ports(name, get("ports")),
-            network_mode: self.scalar(name, "network_mode", get("network_mode")),
             networks: get("networks").map(names).unwrap_or_default(),
-            privileged: get("privileged")
-                .filter(|node| is_on(node))
-                .and_then(|_| key("privileged")),
             binds: self
                 .list(name, "volumes", get("volumes"))
                 .iter()

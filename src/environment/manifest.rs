@@ -12,7 +12,7 @@ use super::model::{Parameter, Spanned, Text};
 use super::secret::SecretEntry;
 
 /// The keys of `[stacks.<name>]` that are ours and cannot be parameters.
-const RESERVED: [&str; 4] = ["path", "files", "env", "scale"];
+const RESERVED: [&str; 5] = ["path", "files", "env", "scale", "allow"];
 
 /// A stack's manifest. Templates see `parameters`, `secrets`, `vars`, `stacks.<other>.url.<key>` and `domain`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -151,10 +151,9 @@ impl Manifest {
         for (name, declaration) in &self.parameters {
             let at = source.at(source.span_of(&["parameters", name]));
             if RESERVED.contains(&name.as_str()) {
-                found.push(
-                    at.says(format!("no parameter can be called `{name}`"))
-                        .help("`path`, `files`, `env` and `scale` of [stacks.<name>] have a meaning of their own"),
-                );
+                found.push(at.says(format!("no parameter can be called `{name}`")).help(
+                    "`path`, `files`, `env`, `scale` and `allow` of [stacks.<name>] have a meaning of their own",
+                ));
             }
             match (&declaration.kind, &declaration.default) {
                 (None, None) => found.push(
@@ -292,7 +291,7 @@ once = ["seed"]
            :             ^^^^
          2 | help = "x"
            `----
-          help: `path`, `files`, `env` and `scale` of [stacks.<name>] have a meaning of their own
+          help: `path`, `files`, `env`, `scale` and `allow` of [stacks.<name>] have a meaning of their own
 
           error: parameter `path` has neither `type` nor `default`
            ,-[compose/x/stack.toml:1:13]

@@ -399,7 +399,7 @@ pub enum BackendKind {
     S3,
 }
 
-/// `[stacks.<name>]`: `path`, `files`, `env` and `scale` are ours, every other key is a parameter of the stack.
+/// `[stacks.<name>]`: `path`, `files`, `env`, `scale` and `allow` are ours, every other key is a parameter of the stack.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 pub struct Stack {
     /// Your own folder with `compose.yaml`, relative to this file. Built-in stacks need none.
@@ -412,9 +412,49 @@ pub struct Stack {
     /// Instances per service.
     #[serde(default)]
     pub scale: BTreeMap<Spanned<String>, Spanned<u32>>,
+    /// What a service may beside what every container may, by service: `{ ports = ["8883:8883"], reason = "…" }`.
+    #[serde(default)]
+    pub allow: BTreeMap<Spanned<String>, Allow>,
     /// Parameters that the stack's `stack.toml` declares.
     #[serde(flatten)]
     pub parameters: BTreeMap<String, Parameter>,
+}
+
+/// `[stacks.<name>.allow.<service>]`: a way around the edge, or out of the container, and why it has to be.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Allow {
+    /// Ports that it may publish, as in a Compose file: `8883:8883`, `127.0.0.1:9000:9000`, `5000-5003:5000-5003/udp`.
+    #[serde(default)]
+    pub ports: Vec<Spanned<String>>,
+    /// What else it may: `docker-socket`, `privileged`, `host-network`.
+    #[serde(default)]
+    pub may: Vec<Spanned<Power>>,
+    /// Why; `provision audit` shows it.
+    pub reason: Spanned<String>,
+}
+
+/// What takes a container out of its walls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Power {
+    /// The socket of Docker, or a folder of the host that holds it or is as good.
+    DockerSocket,
+    /// `privileged`, `pid: host`, a capability or a device that is as good as root of the host.
+    Privileged,
+    /// The host's own network.
+    HostNetwork,
+}
+
+impl Power {
+    /// The word for it, in the environment file and in an audit.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::DockerSocket => "docker-socket",
+            Self::Privileged => "privileged",
+            Self::HostNetwork => "host-network",
+        }
+    }
 }
 
 /// The value of a var.

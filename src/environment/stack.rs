@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use include_dir::{Dir, include_dir};
 
 use super::check::nearest;
-use super::compose::Compose;
+use super::compose::claims::Claim;
+use super::compose::{Compose, follow};
 use super::diagnostic::{Place, Problem, Problems, Source};
 use super::folder;
 use super::manifest::Manifest;
@@ -68,6 +69,8 @@ pub struct StackSource {
     pub compose_source: Source,
     /// What the Compose file says.
     pub compose: Compose,
+    /// What its services ask for beyond the walls of a container, through `extends` and `include`.
+    pub claims: Vec<Claim>,
     /// What goes to the host, by path below the folder with `/` between: everything but `stack.toml`, `README.md` and
     /// `.env`. Names that end in `.hbs` are templates.
     pub files: BTreeMap<String, SourceFile>,
@@ -166,6 +169,12 @@ fn assemble(
     let is_readable = readable.is_ok();
     keep(readable);
 
+    let (claims, cannot) = match is_readable {
+        true => follow((*compose_file, &compose_source), shown, &|path| {
+            files.get(path).map(|file| file.bytes.clone())
+        }),
+        false => Default::default(),
+    };
     // A folder's own `.env` serves `docker compose` by hand; on the host that file is ours.
     files.retain(|path, _| !matches!(path.as_str(), ".env" | "README.md"));
     let stack = StackSource {
@@ -176,10 +185,12 @@ fn assemble(
         compose_file: (*compose_file).to_owned(),
         compose_source,
         compose,
+        claims,
         files,
         mistakes: Vec::new(),
     };
     let mut mistakes = stack.clashing_files(at);
+    mistakes.extend(cannot);
     if is_readable {
         mistakes.extend(stack.unknown_services());
         mistakes.extend(stack.missing_files());

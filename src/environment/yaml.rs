@@ -122,6 +122,36 @@ impl Node {
     }
 }
 
+/// A document that a program wrote as JSON: nobody needs places in it.
+impl From<&serde_json::Value> for Node {
+    fn from(json: &serde_json::Value) -> Self {
+        use serde_json::Value as Json;
+        let value = match json {
+            Json::Null => Value::Null,
+            Json::Bool(flag) => Value::Boolean(*flag),
+            Json::Number(number) => match number.as_i64() {
+                Some(number) => Value::Integer(number),
+                None => Value::Text(number.to_string()),
+            },
+            Json::String(text) => Value::Text(text.clone()),
+            Json::Array(items) => Value::List(items.iter().map(Self::from).collect()),
+            Json::Object(entries) => {
+                let key = |name: &String| Key {
+                    name: name.clone(),
+                    span: 0..0,
+                };
+                Value::Map(
+                    entries
+                        .iter()
+                        .map(|(name, value)| (key(name), Self::from(value)))
+                        .collect(),
+                )
+            }
+        };
+        Self { value, span: 0..0 }
+    }
+}
+
 /// Byte offsets when the parser has them, otherwise counted from the line and column.
 fn bytes(source: &Source, location: Location) -> Range<usize> {
     let span = location.span();

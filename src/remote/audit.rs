@@ -96,6 +96,12 @@ pub struct Container {
     /// What root in it may beside the usual.
     #[serde(default, deserialize_with = "or_default")]
     pub cap_add: Vec<String>,
+    /// Devices of the host that it has.
+    #[serde(default, deserialize_with = "or_default")]
+    pub devices: Vec<Device>,
+    /// Devices that it may use once it has made a file for them, such as `b 8:* rmw`.
+    #[serde(default, deserialize_with = "or_default")]
+    pub device_rules: Vec<String>,
     /// What is mounted.
     #[serde(default, deserialize_with = "or_default")]
     pub mounts: Vec<Mount>,
@@ -116,6 +122,21 @@ pub struct Mount {
     /// Where it is on the host.
     #[serde(rename = "Source", default, deserialize_with = "or_default")]
     pub source: String,
+    /// Whether it can be written to; where nobody says, it can.
+    #[serde(rename = "RW", default = "yes")]
+    pub writable: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// One device of the host.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Device {
+    /// Where it is on the host.
+    #[serde(rename = "PathOnHost", default, deserialize_with = "or_default")]
+    pub path: String,
 }
 
 /// One port of the host that leads to a container.

@@ -1,5 +1,6 @@
 //! What a new machine is told at its first boot: user-data, and the converge script inside it.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 
 use base64::Engine as _;
@@ -32,6 +33,8 @@ pub struct Base<'a> {
     pub network: &'a str,
     /// Public keys that may log in.
     pub authorized_keys: &'a [String],
+    /// What is open to everybody beside the edge's ports and sshd's: `tcp/8883`.
+    pub open: &'a BTreeSet<String>,
     /// What is known of a host that was there before; none of a machine that we make.
     pub existing: Option<Existing<'a>>,
 }
@@ -61,7 +64,23 @@ pub fn converge(base: &Base<'_>) -> Result<String, RenderError> {
         "root" => ("prohibit-password", "without-password"),
         _ => ("no", "no"),
     };
+    let open: Vec<(&str, &str)> = base.open.iter().filter_map(|wall| wall.split_once('/')).collect();
+    let of = |wanted: &str| {
+        let ports = open.iter().filter(|(protocol, _)| *protocol == wanted);
+        ports.map(|(_, port)| format!(", {port}")).collect::<String>()
+    };
+    let udp = match of("udp") {
+        none if none.is_empty() => "443".to_owned(),
+        more => format!("{{ 443{more} }}"),
+    };
+    let open: Vec<_> = open
+        .iter()
+        .map(|(protocol, port)| json!({"protocol": protocol, "port": port}))
+        .collect();
     let context = json!({
+        "open": open,
+        "more_tcp": of("tcp"),
+        "udp": udp,
         "data_volume": base.data_volume,
         "network": base.network,
         "authorized_keys": base.authorized_keys,
@@ -114,11 +133,14 @@ mod tests {
 
     const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ demo";
 
+    static NONE: &BTreeSet<String> = &BTreeSet::new();
+
     fn base(keys: &[String]) -> Base<'_> {
         Base {
             data_volume: true,
             network: "provision",
             authorized_keys: keys,
+            open: NONE,
             existing: None,
         }
     }
@@ -155,5 +177,38 @@ mod tests {
             .unwrap()
         );
         assert!(!one.contains("{{"));
+    }
+
+    #[test]
+    fn what_is_allowed_is_let_in_by_both_chains() {
+        let open = BTreeSet::from(["tcp/8883".to_owned(), "udp/5000".to_owned()]);
+        let keys = [KEY.to_owned()];
+        let wide = Base {
+            open: &open,
+            ..base(&keys)
+        };
+        let existing = Existing {
+            environment: "demo",
+            login: "root",
+            whole: false,
+        };
+        let guest = Base {
+            existing: Some(existing),
+            ..wide.clone()
+        };
+        for base in [&wide, &guest] {
+            let script = converge(base).unwrap();
+            for (protocol, port) in [("tcp", 8883), ("udp", 5000)] {
+                let rule = format!(
+                    "\n-A PROVISION-DOCKER -p {protocol} -m conntrack --ctstate DNAT --ctorigdstport {port} --ctdir ORIGINAL -j RETURN\n"
+                );
+                assert!(script.contains(&rule), "{rule}");
+            }
+        }
+        let script = converge(&wide).unwrap();
+        assert!(script.contains("\n    tcp dport { ${ports:-22}, 80, 443, 8883 } accept\n"));
+        assert!(script.contains("\n    udp dport { 443, 5000 } accept\n"));
+        let narrow = converge(&base(&keys)).unwrap();
+        assert!(narrow.contains("\n    tcp dport { ${ports:-22}, 80, 443 } accept\n    udp dport 443 accept\n"));
     }
 }

@@ -250,6 +250,7 @@ pub fn shape() -> AwsShape {
         ssh_from: SshFrom {
             operator: false,
             networks: ["198.51.100.0/24".to_owned()].into(),
+            ..SshFrom::default()
         },
         tags: BTreeMap::from([("team".to_owned(), "shop".to_owned())]),
     }

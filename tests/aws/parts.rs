@@ -115,6 +115,7 @@ pub fn shape() -> AwsShape {
         ssh_from: SshFrom {
             operator: false,
             networks: BTreeSet::from(["203.0.113.0/24".to_owned()]),
+            ..SshFrom::default()
         },
         tags: BTreeMap::from([("team".to_owned(), "shop".to_owned())]),
     }

@@ -184,6 +184,7 @@ pub fn shape() -> DigitalOceanShape {
         ssh_from: SshFrom {
             operator: false,
             networks: ["198.51.100.0/24".to_owned()].into(),
+            ..SshFrom::default()
         },
         tags: ["team:shop".to_owned()].into(),
     }

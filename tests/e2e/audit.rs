@@ -32,18 +32,61 @@ fn rules(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-/// A sound host, one hole, all of them, and a sound host again.
+/// A hole in each wall: the rule that finds it, what opens it and what closes it.
+const HOLES: [(&str, &str, &str); 7] = [
+    (
+        "published-port",
+        "sudo docker run -d --name hole --user 1 -p 5999:5999 --entrypoint sleep postgres:17 infinity",
+        "sudo docker rm -f hole",
+    ),
+    (
+        "docker-socket",
+        "sudo docker run -d --name hole --user 1 -v /var/run/docker.sock:/s:ro --entrypoint sleep postgres:17 infinity",
+        "sudo docker rm -f hole",
+    ),
+    (
+        "privileged",
+        "sudo docker run -d --name hole --user 1 --privileged --entrypoint sleep postgres:17 infinity",
+        "sudo docker rm -f hole",
+    ),
+    (
+        "host-network",
+        "sudo docker run -d --name hole --user 1 --network host --entrypoint sleep postgres:17 infinity",
+        "sudo docker rm -f hole",
+    ),
+    (
+        "firewall-input",
+        "sudo nft insert rule inet provision input tcp dport 5998 counter accept",
+        "sudo /usr/local/lib/provision/firewall",
+    ),
+    (
+        "firewall-docker",
+        "sudo iptables -I DOCKER-USER 1 -p tcp --dport 5999 -j ACCEPT",
+        "sudo iptables -D DOCKER-USER -p tcp --dport 5999 -j ACCEPT",
+    ),
+    (
+        "sshd-login",
+        "echo 'PasswordAuthentication yes' | sudo tee /etc/ssh/sshd_config.d/00-hole.conf >/dev/null",
+        "sudo rm /etc/ssh/sshd_config.d/00-hole.conf",
+    ),
+];
+
+/// A sound host, a hole in one wall after the other, all of them at once, and a sound host again.
 pub fn audit_finds_every_hole(lab: &Lab) {
     let (bad, notes) = audit(lab);
     assert_eq!(bad, rules(&[]), "a sound host");
     assert!(!notes.contains("unreached"), "HTTPS and HTTP/3 are reached: {notes:?}");
 
-    lab.on_host("sudo docker run -d --name hole-one --user 1 -p 5999:5999 --entrypoint sleep postgres:17 infinity");
-    let (bad, _) = audit(lab);
-    assert_eq!(bad, rules(&["published-port"]), "the other walls hold");
+    for (rule, open, close) in HOLES {
+        lab.on_host(open);
+        let (bad, _) = audit(lab);
+        assert_eq!(bad, rules(&[rule]), "the other walls hold");
+        lab.on_host(close);
+    }
 
     lab.on_host(
-        "set -e; sudo docker run -d --name hole-two --privileged --network host -v /var/run/docker.sock:/var/run/docker.sock \
+        "set -e; sudo docker run -d --name hole-one --user 1 -p 5999:5999 --entrypoint sleep postgres:17 infinity;
+         sudo docker run -d --name hole-two --privileged --network host -v /var/run/docker.sock:/var/run/docker.sock \
            -e API_TOKEN=t0ken-of-the-hole --entrypoint sleep postgres:17 infinity;
          sudo nft insert rule inet provision input tcp dport 5998 counter accept;
          sudo iptables -I DOCKER-USER 1 -p tcp --dport 5999 -j ACCEPT;

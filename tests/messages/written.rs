@@ -48,7 +48,11 @@ told! {
         project.write("compose/app/stack.toml", "[backup]\nvolumes = [\"data\"]\n");
         project
     }, ["stacks"];
-    export_extends: with_compose("services:\n  web:\n    image: web:1\n    extends: {file: other.yaml, service: web}\n"), ["export", "compose", "demo"];
+    export_extends: {
+        let project = with_compose("services:\n  web:\n    image: web:1\n    extends: {file: other.yaml, service: web}\n");
+        project.write("web/other.yaml", COMPOSE);
+        project
+    }, ["export", "compose", "demo"];
     unset_secret_variable: with_compose("services:\n  web:\n    image: web:1\n    secrets: [key]\nsecrets:\n  key:\n    environment: API_KEY\n"), ["validate", "demo"];
     item_in_two_lists: demo("\n[stacks.postgres]\ndatabases = [\"shop\", \"mail\"]\nschemas = [\"mail\"]\n"), ["validate", "demo"];
     files_of_the_stacks_own_names: {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ec2::types::{IpPermission, IpRange, Ipv6Range, PrefixListId, UserIdGroupPair};
 
-use crate::provider::spec::cloud::{ANYWHERE, PUBLIC};
+use crate::provider::spec::cloud::ANYWHERE;
 use crate::provider::{Attributes, SshFrom};
 
 /// How the description of a rule begins that lets a caller in while it runs.
@@ -166,7 +166,7 @@ pub(super) fn is_operators(description: Option<&str>) -> bool {
 /// What may come in.
 pub(super) fn ingress(ssh_from: &SshFrom) -> BTreeSet<Rule> {
     let anywhere = || ANYWHERE.split(' ');
-    let public = PUBLIC.iter().filter_map(|shown| {
+    let public = ssh_from.public().filter_map(|shown| {
         let (protocol, port) = shown.split_once('/')?;
         Some((protocol, port.parse().ok()?))
     });

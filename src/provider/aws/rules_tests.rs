@@ -6,6 +6,7 @@ fn ssh_from(operator: bool, networks: &[&str]) -> SshFrom {
     SshFrom {
         operator,
         networks: networks.iter().map(|network| (*network).to_owned()).collect(),
+        ..SshFrom::default()
     }
 }
 
@@ -35,6 +36,10 @@ fn what_was_asked_for_changes_nothing() {
         ssh_from(false, &["203.0.113.0/24"]),
         ssh_from(true, &["203.0.113.0/24", "10.0.0.0/8", "2001:db8::/32"]),
         ssh_from(false, &[]),
+        SshFrom {
+            open: ["tcp/8883".to_owned(), "udp/5000".to_owned()].into(),
+            ..ssh_from(true, &[])
+        },
     ] {
         let there = described(&ingress(&ssh_from));
         assert_eq!(there.keys().cloned().collect::<BTreeSet<_>>(), ingress(&ssh_from));

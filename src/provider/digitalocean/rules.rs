@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::wire;
-use crate::provider::spec::cloud::{ANYWHERE, PUBLIC};
+use crate::provider::spec::cloud::ANYWHERE;
 use crate::provider::{Attributes, SshFrom};
 
 /// How the API says "every port".
@@ -89,7 +89,7 @@ fn network(address: &str) -> String {
 
 /// What may come in.
 pub(super) fn inbound(ssh_from: &SshFrom) -> BTreeSet<Rule> {
-    let public = PUBLIC.iter().filter_map(|shown| shown.split_once('/'));
+    let public = ssh_from.public().filter_map(|shown| shown.split_once('/'));
     public
         .flat_map(|(protocol, port)| {
             ANYWHERE
@@ -169,6 +169,7 @@ mod tests {
         SshFrom {
             operator: true,
             networks: ["203.0.113.7/32".to_owned(), "2001:db8::/48".to_owned()].into(),
+            ..SshFrom::default()
         }
     }
 

@@ -154,6 +154,15 @@ impl InstanceSpec {
         }
     }
 
+    /// Opens ports to everybody, where the provider has a firewall: `tcp/8883`.
+    pub fn open(&mut self, ports: &std::collections::BTreeSet<String>) {
+        match &mut self.shape {
+            Shape::Local(_) | Shape::Ssh(_) => {}
+            Shape::Aws(aws) => aws.ssh_from.open.clone_from(ports),
+            Shape::DigitalOcean(droplet) => droplet.ssh_from.open.clone_from(ports),
+        }
+    }
+
     /// What has to be known of a machine that turns itself off at its end; none where it is gone then.
     pub fn after_its_end(&self) -> Option<&'static str> {
         match &self.shape {

@@ -17,7 +17,7 @@ containers() {
   ids=; while read -r id; do ids="$ids $id"; done <"$T/ids"
   [ -n "$ids" ] || return 0
   # shellcheck disable=SC2016,SC2086 # the dollars are the template's; ids are words
-  docker inspect --type container --format 'C {"name":{{json (slice .Name 1)}},"project":{{json (index .Config.Labels "com.docker.compose.project")}},"service":{{json (index .Config.Labels "com.docker.compose.service")}},"image":{{json .Config.Image}},"user":{{json .Config.User}},"privileged":{{json .HostConfig.Privileged}},"network_mode":{{json .HostConfig.NetworkMode}},"pid_mode":{{json .HostConfig.PidMode}},"cap_add":{{json .HostConfig.CapAdd}},"mounts":{{json .Mounts}},"ports":{{json .NetworkSettings.Ports}}{{range .Config.Env}}{{println}}E {{json .}}{{end}}' $ids
+  docker inspect --type container --format 'C {"name":{{json (slice .Name 1)}},"project":{{json (index .Config.Labels "com.docker.compose.project")}},"service":{{json (index .Config.Labels "com.docker.compose.service")}},"image":{{json .Config.Image}},"user":{{json .Config.User}},"privileged":{{json .HostConfig.Privileged}},"network_mode":{{json .HostConfig.NetworkMode}},"pid_mode":{{json .HostConfig.PidMode}},"cap_add":{{json .HostConfig.CapAdd}},"devices":{{json .HostConfig.Devices}},"device_rules":{{json .HostConfig.DeviceCgroupRules}},"mounts":{{json .Mounts}},"ports":{{json .NetworkSettings.Ports}}{{range .Config.Env}}{{println}}E {{json .}}{{end}}' $ids
 }
 
 # What apt would install from a security archive, by the lists that it has.

@@ -88,6 +88,14 @@ class Life(unittest.TestCase):
         found = client.domains.list_records("example.com", name="shop.example.com", **PLAIN)["domain_records"]
         self.assertEqual([one["data"] for one in found], [ip])
 
+        project = next(one for one in client.projects.list(**PLAIN)["projects"] if one["name"] == "shop")
+        urns = [f"do:droplet:{number}", f"do:floatingip:{ip}"]
+        given = client.projects.assign_resources(project["id"], {"resources": urns}, **PLAIN)["resources"]
+        self.assertEqual([one["status"] for one in given], ["assigned", "assigned"])
+        held = client.projects.list_resources(project["id"], **PLAIN)["resources"]
+        self.assertEqual([one["urn"] for one in held], urns)
+        self.assertEqual(client.reserved_ips.get(ip, **PLAIN)["reserved_ip"]["project_id"], project["id"])
+
         client.droplets.destroy(number, **PLAIN)
         self.until(lambda: not client.droplets.list(**PLAIN)["droplets"])
         self.assertEqual(client.volumes.get(volume["id"], **PLAIN)["volume"]["droplet_ids"], [])
