@@ -66,7 +66,7 @@ fn the_least_file_has_no_problems() {
 
 #[test]
 fn a_misspelt_key_is_told_with_the_nearest_one() {
-    assert_snapshot!(problems("protct = true\n\n[machine.local]\n"), @r"
+    assert_snapshot!(problems("protct = true\n\n[machine.local]\n"), @r#"
      error: unknown key `protct`
       ,-[environments/demo.toml:1:1]
     1 | protct = true
@@ -76,7 +76,7 @@ fn a_misspelt_key_is_told_with_the_nearest_one() {
       `----
      help: did you mean `protect`? there are: access, data, dns, domain, edge, images, machine,
            network, protect, routes, secrets, stacks, state, tls, ttl, vars
-    ");
+    "#);
 }
 
 #[test]

@@ -189,3 +189,22 @@ fn what_only_a_first_boot_reads_is_noted() {
     demo is as it shall be: nothing to do.
     ");
 }
+
+/// Certificates of an authority are Docker's data too.
+#[test]
+fn certificates_that_go_with_the_disk_are_told() {
+    let lab = Lab::demo();
+    lab.change(
+        "[data]\nvolume_gib = 5\n",
+        "[tls]\nmode = \"acme\"\ndirectory = \"https://ca.internal/directory\"\n",
+    );
+    let run = Run::settled(&lab);
+    lab.change("[machine.local]", "[machine.local]\ndisk_gib = 10");
+    let notes = run.plan_allowing(&lab, DATA_LOSS).notes;
+    assert_eq!(
+        notes,
+        [
+            "the edge's certificates go with the machine's disk and are asked for anew; on a volume of [data] they would stay"
+        ]
+    );
+}

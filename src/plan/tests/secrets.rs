@@ -178,3 +178,22 @@ fn a_rotation_that_was_cut_off_is_taken_up_again() {
         );
     }
 }
+
+/// What is asked for in front of a route: a hash goes to the host, the same at every plan; a new password is taken in by a reload.
+#[test]
+fn a_password_of_a_route_makes_no_difference_until_it_is_another() {
+    let mut lab = Lab::demo();
+    lab.change(
+        "\"/\" = \"web:8000\"",
+        "\"/\" = { to = \"web:8000\", users = { ann = \"{{secrets.ANN}}\" } }\n\n[secrets]\nANN = { generate = 20 }",
+    );
+    let mut run = Run::settled(&lab);
+    assert_eq!(shown(&run.plan(&lab)), "demo is as it shall be: nothing to do.\n");
+    lab.secret("ANN", "5ecret-other");
+    assert_snapshot!(settle(&mut run, &lab), @r"
+    ~ edge.caddy
+        secret ANN: as deployed → rotated; taken in without a restart
+    demo: 0 to add, 1 to change, 0 to replace, 0 to remove.
+    ");
+    assert_eq!(run.world.deeds, []);
+}
