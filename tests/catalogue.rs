@@ -238,7 +238,10 @@ fn all_stacks_layer_on_one_network() {
         .iter()
         .filter(|(name, _)| !["postgres", "monitoring-cloud"].contains(name))
     {
-        environment.push_str(&format!("[stacks.{name}]\n"));
+        match *name {
+            "monitoring" => environment.push_str(MONITORING),
+            _ => environment.push_str(&format!("[stacks.{name}]\n")),
+        }
     }
     let project = project(&environment);
     let files = rendered(&project);

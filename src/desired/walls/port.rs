@@ -1,7 +1,7 @@
 //! Ports of the host that lead to a container.
 
 use std::fmt;
-use std::net::IpAddr;
+use core::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use crate::environment::compose::Parts;
