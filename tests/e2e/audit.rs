@@ -77,21 +77,22 @@ pub fn audit_finds_every_hole(lab: &Lab) {
     assert_eq!(bad, rules(&[]), "a sound host");
     assert!(!notes.contains("unreached"), "HTTPS and HTTP/3 are reached: {notes:?}");
 
+    let mut close_last = "true";
     for (rule, open, close) in HOLES {
-        lab.on_host(open);
+        lab.on_host(&format!("set -e; {close_last} >/dev/null; {open}"));
         let (bad, _) = audit(lab);
         assert_eq!(bad, rules(&[rule]), "the other walls hold");
-        lab.on_host(close);
+        close_last = close;
     }
 
-    lab.on_host(
-        "set -e; sudo docker run -d --name hole-one --user 1 -p 5999:5999 --entrypoint sleep postgres:17 infinity;
+    lab.on_host(&format!(
+        "set -e; {close_last}; sudo docker tag postgres:17 hole:1; sudo docker run -d --name hole-one --user 1 -p 5999:5999 --entrypoint sleep postgres:17 infinity;
          sudo docker run -d --name hole-two --privileged --network host -v /var/run/docker.sock:/var/run/docker.sock \
-           -e API_TOKEN=t0ken-of-the-hole --entrypoint sleep postgres:17 infinity;
+           -e API_TOKEN=t0ken-of-the-hole --entrypoint sleep hole:1 infinity;
          sudo nft insert rule inet provision input tcp dport 5998 counter accept;
          sudo iptables -I DOCKER-USER 1 -p tcp --dport 5999 -j ACCEPT;
-         echo 'PasswordAuthentication yes' | sudo tee /etc/ssh/sshd_config.d/00-hole.conf >/dev/null",
-    );
+         echo 'PasswordAuthentication yes' | sudo tee /etc/ssh/sshd_config.d/00-hole.conf >/dev/null"
+    ));
     // What answers at the machine's address is reached from outside, whoever it is.
     let outside = TcpListener::bind((lab.output("address"), 0)).unwrap();
     let (bad, notes) = audit(lab);
@@ -127,7 +128,7 @@ pub fn audit_finds_every_hole(lab: &Lab) {
 
     drop(outside);
     lab.on_host(
-        "set -e; sudo docker rm -f hole-one hole-two; sudo rm /etc/ssh/sshd_config.d/00-hole.conf; \
+        "set -e; sudo docker rm -f hole-one hole-two; sudo docker rmi hole:1; sudo rm /etc/ssh/sshd_config.d/00-hole.conf; \
          sudo iptables -D DOCKER-USER -p tcp --dport 5999 -j ACCEPT; sudo /usr/local/lib/provision/firewall",
     );
     let told = lab.ok(&["apply", lab.name, "--yes"]);

@@ -1,7 +1,7 @@
 //! Ports of the host that lead to a container.
 
-use std::fmt;
 use core::net::IpAddr;
+use std::fmt;
 use std::ops::RangeInclusive;
 
 use crate::environment::compose::Parts;
