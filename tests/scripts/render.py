@@ -58,6 +58,7 @@ def main():
     login = args.existing or "deploy"
     root_login, root_shown = ("prohibit-password", "without-password") if login == "root" else ("no", "no")
     base = {"data_volume": data_volume, "network": args.network, "authorized_keys": keys, "login": login, "environment": "sample"}
+    base |= {"open": [], "more_tcp": "", "udp": "443"}  # no port that the environment's file allows
     base |= {"root_login": root_login, "root_shown": root_shown}
     base |= {"existing": bool(args.existing), "ours": not args.existing}
     base |= {"scoped": bool(args.existing) and not args.whole, "whole": not args.existing or args.whole}
