@@ -7,7 +7,7 @@ export PROVISION_LAB_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/provision-lab
 # A rustup that was installed a moment ago is not on the PATH of this shell yet.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help demo clean-demo test bench systems lint install-demo install-test build build-tests lab lab-containers lab-systems lab-python
+.PHONY: help demo clean-demo test test-machines test-code bench machines lint install-demo install-test build build-tests lab lab-containers lab-machines lab-python
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -23,13 +23,20 @@ test: install-test ## everything: unit, golden, fault and end-to-end tests on re
 	tests/scripts/run.sh
 	tests/lab/aws/selftest
 	tests/lab/digitalocean/selftest
+	@$(MAKE) --no-print-directory -j2 test-machines test-code
+
+# Stories on virtual machines, and everything else beside them: each waits much of its time.
+test-machines:
+	$(CARGO) test --workspace --test end_to_end
+
+test-code:
 	$(CARGO) test --workspace --all-targets
 
 clean-demo: ## take the demo back
 	@$(PROVISION) destroy demo --yes
 
-systems: install-test ## the five systems of environments/ on machines of this computer, most of an hour
-	@$(MAKE) --no-print-directory -j2 build-tests lab-systems
+machines: install-test ## the stories that `make test` has no time for: a Droplet, somebody else's host, the five systems; an hour
+	@$(MAKE) --no-print-directory -j2 build-tests lab-machines lab-python
 	$(CARGO) test --test end_to_end -- --ignored
 
 bench: install-test ## numbers for the README, on the release build without the clouds
@@ -38,7 +45,7 @@ bench: install-test ## numbers for the README, on the release build without the 
 
 lint: ## formatting, clippy, shellcheck
 	$(CARGO) fmt --check
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --test end_to_end -- -D warnings
 
 install-demo:
 	@tests/lab/install demo
@@ -51,7 +58,7 @@ build:
 	@$(CARGO) build --no-default-features
 
 build-tests:
-	@$(CARGO) test --workspace --all-targets --no-run
+	@$(CARGO) test --workspace --all-targets --test end_to_end --no-run
 
 # Machine images, container images and packages, built from Debian packages; kept in the user's cache.
 lab:
@@ -64,7 +71,7 @@ lab-containers: lab
 	@tests/lab/containers busybox_1
 
 # Those of the five systems: nginx, Redis, RabbitMQ, Node, Python, Go, and a stand-in for what Debian does not have.
-lab-systems: lab-containers
+lab-machines: lab-containers
 	@tests/lab/containers
 
 # What the doubles of clouds run on. The demo has no use for it.

@@ -59,7 +59,7 @@ fn a_marker_secret_is_nowhere_but_where_it_belongs() {
 
 /// The analytics site and the commerce application of `environments/`, their stacks as they are there, with the real programs.
 #[test]
-#[ignore = "a quarter of an hour of emulation: `make systems`"]
+#[ignore = "a quarter of an hour of emulation: `make machines`"]
 fn two_of_the_systems_serve() {
     if let Some(lab) = Lab::new("systems", "debian-13-docker.qcow2") {
         systems::tell(&lab);
@@ -68,7 +68,7 @@ fn two_of_the_systems_serve() {
 
 /// Three instances consume one queue; with real PostgreSQL, RabbitMQ, Redis and Node, and stand-ins for the rest.
 #[test]
-#[ignore = "a quarter of an hour of emulation: `make systems`"]
+#[ignore = "a quarter of an hour of emulation: `make machines`"]
 fn the_event_platform_serves() {
     if let Some(lab) = Lab::new("events", "debian-13-docker.qcow2") {
         stand_ins::events(&lab);
@@ -77,7 +77,7 @@ fn the_event_platform_serves() {
 
 /// Seven services behind a gateway, each with its own schema.
 #[test]
-#[ignore = "a quarter of an hour of emulation: `make systems`"]
+#[ignore = "a quarter of an hour of emulation: `make machines`"]
 fn the_passport_platform_serves() {
     if let Some(lab) = Lab::new("passport", "debian-13-docker.qcow2") {
         stand_ins::passport(&lab);
@@ -86,7 +86,7 @@ fn the_passport_platform_serves() {
 
 /// Migrated, seeded once, its master key rotated.
 #[test]
-#[ignore = "a quarter of an hour of emulation: `make systems`"]
+#[ignore = "a quarter of an hour of emulation: `make machines`"]
 fn the_commerce_suite_serves() {
     if let Some(lab) = Lab::new("suite", "debian-13-docker.qcow2") {
         stand_ins::suite(&lab);
@@ -103,6 +103,7 @@ fn a_plain_cloud_image_comes_up_by_user_data_alone() {
 
 /// The same on a host that was there before and stays, with containers and a firewall of somebody else.
 #[test]
+#[ignore = "six minutes of emulation: `make machines`"]
 fn a_host_of_somebody_else_is_left_as_it_was_found() {
     if let Some(lab) = Lab::new("guest", "debian-13-docker.qcow2") {
         life::live(&lab, &host::Guest::start(&lab));
@@ -118,8 +119,9 @@ fn an_instance_in_the_cloud_lives_through_its_days() {
     }
 }
 
-/// The same chapters on a Droplet.
+/// The same on a Droplet, as the lab's double has it.
 #[test]
+#[ignore = "ten minutes of emulation: `make machines`"]
 fn a_droplet_lives_through_its_days() {
     if let Some((lab, cloud)) = Lab::in_cloud::<digitalocean::DigitalOcean>("droplet") {
         life::live(&lab, &cloud);

@@ -29,7 +29,7 @@ services:
     restart: unless-stopped
     secrets: [all]
     env_file: vault.env
-    healthcheck: { test: [\"CMD\", \"true\"], interval: 2s, start_period: 1s }
+    healthcheck: { test: [\"CMD\", \"true\"], interval: 30s, start_period: 60s, start_interval: 1s }
   bystander:
     image: busybox:1
     command: [\"sh\", \"-c\", \"trap exit TERM; while :; do sleep 1 & wait; done\"]

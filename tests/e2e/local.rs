@@ -130,7 +130,7 @@ fn an_unhealthy_release_is_rolled_back(lab: &Lab) {
         "http://127.0.0.1:8000/healthz",
         "http://127.0.0.1:8000/no-such-page",
     );
-    edit_compose(lab, "retries: 6", "retries: 1");
+    edit_compose(lab, "retries: 3", "retries: 1");
     edit_compose(lab, "start_period: 120s", "start_period: 10s");
     let failure = lab.fails(1, &["apply", "demo", "--yes"]);
     assert!(
@@ -143,7 +143,7 @@ fn an_unhealthy_release_is_rolled_back(lab: &Lab) {
         "http://127.0.0.1:8000/no-such-page",
         "http://127.0.0.1:8000/healthz",
     );
-    edit_compose(lab, "retries: 1", "retries: 6");
+    edit_compose(lab, "retries: 1", "retries: 3");
     edit_compose(lab, "start_period: 10s", "start_period: 120s");
     lab.ok(&["apply", "demo", "--yes"]);
     assert!(lab.ok(&["apply", "demo", "--yes"]).contains("nothing to do"));

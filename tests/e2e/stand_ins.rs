@@ -131,7 +131,7 @@ fn begin(lab: &Lab, memory_gib: u32) -> bool {
         };
         let archive = lab.archive(&file);
         if !archive.exists() {
-            lab.say(&format!("skipped: no {file}; `make lab-systems` builds it"));
+            lab.say(&format!("skipped: no {file}; `make lab-machines` builds it"));
             return false;
         }
         archives.insert(image, archive.to_str().unwrap().into());
