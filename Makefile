@@ -45,7 +45,8 @@ bench: install-test ## numbers for the README, on the release build without the 
 
 lint: ## formatting, clippy, shellcheck
 	$(CARGO) fmt --check
-	$(CARGO) clippy --workspace --all-targets --test end_to_end -- -D warnings
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --workspace --test end_to_end -- -D warnings
 
 install-demo:
 	@tests/lab/install demo
@@ -58,7 +59,8 @@ build:
 	@$(CARGO) build --no-default-features
 
 build-tests:
-	@$(CARGO) test --workspace --all-targets --test end_to_end --no-run
+	@$(CARGO) test --workspace --all-targets --no-run
+	@$(CARGO) test --workspace --test end_to_end --no-run
 
 # Machine images, container images and packages, built from Debian packages; kept in the user's cache.
 lab:
