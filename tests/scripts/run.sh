@@ -92,7 +92,7 @@ if [ -w /run ]; then
   python3 - "$T/probe.json" <<'END' || fail 'probe.sh prints no JSON object, or not all of its fields'
 import json, sys
 want = {"probe", "boot_id", "os", "hostname", "clock", "cloud_init", "owner", "converged", "converge_failed", "expires", "base", "host_key", "files",
-        "releases", "containers", "images", "networks", "own_networks", "volumes", "listeners", "disk", "memory", "uptime_seconds"}
+        "releases", "containers", "images", "networks", "own_networks", "volumes", "listeners", "disk", "memory", "uptime_seconds", "starting"}
 got = json.load(open(sys.argv[1], encoding="utf-8"))
 sys.exit(set(got) != want and f"fields: {sorted(set(got) ^ want)}")
 END
@@ -131,6 +131,7 @@ case $* in
 esac
 END
   printf '#!/bin/sh\nprintf "port 22\\nmaxsessions 32\\npermitrootlogin no\\npasswordauthentication yes\\n"\n' >"$T/w/sbin/sshd"
+  printf '#!/bin/sh\n[ "$*" = is-system-running ] && echo starting; exit 1\n' >"$T/w/sbin/systemctl"
   cat >"$T/w/sbin/docker" <<'END'
 #!/bin/sh
 case $* in 'network ls '*) printf 'bridge 1a \nprovision 2b 1\n' ;; esac
@@ -157,7 +158,7 @@ assert base["firewall_rules"].splitlines() == [
     "-A PROVISION-DOCKER -o br-+ -j DROP", "-6 -A PROVISION-DOCKER -j RETURN"], base
 assert base["foreign_rules"].splitlines() == ["-A INPUT -p tcp -m tcp --dport 9 -j ACCEPT", "table inet mine"], base
 assert base["sshd_settings"].splitlines() == ["port 22", "permitrootlogin no", "passwordauthentication yes"], base
-assert base["firewall_live"], base
+assert base["firewall_live"] and probe["starting"] is True, base
 assert probe["networks"] == ["bridge", "provision"] and probe["own_networks"] == {"provision": "2b"}, probe
 digest = lambda text: hashlib.sha256(text).hexdigest()
 files = probe["files"]

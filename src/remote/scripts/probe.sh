@@ -249,7 +249,8 @@ BEGIN {
   print ",\"containers\":" list(T "/containers", 0) ",\"images\":" images()
   print ",\"networks\":[" networks(0) "],\"own_networks\":{" networks(1) "}"
   print ",\"volumes\":" list(T "/volumes", 1)
-  print ",\"listeners\":" listeners() ",\"disk\":" disk() ",\"memory\":" memory() ",\"uptime_seconds\":" (up[1] + 0) "}"
+  print ",\"listeners\":" listeners() ",\"disk\":" disk() ",\"memory\":" memory() ",\"uptime_seconds\":" (up[1] + 0)
+  print ",\"starting\":" (slurp(T "/system") ~ /^(initializing|starting)$/ ? "true" : "false") "}"
 }'
 
 main() {
@@ -279,6 +280,7 @@ main() {
     [ -r /etc/ssh/ssh_host_ed25519_key.pub ] || [ ! -r /etc/ssh/ssh_host_ed25519_key ] ||
       ssh-keygen -y -f /etc/ssh/ssh_host_ed25519_key >"$T/host_key"
     arch=$(uname -m)
+    systemctl is-system-running >"$T/system"
   } 2>/dev/null
   wait
   # "No container of ours" and "docker did not understand the question" must not look the same.
