@@ -1,5 +1,5 @@
 //! The stacks that come with the program: what each renders to, that it keeps the rules which a stack of ours keeps, and that
-//! they layer in any combination. `docker compose config` is the judge where Compose is installed.
+//! they layer in any combination. `docker compose config` is the judge where Compose is there.
 
 #![allow(
     clippy::unwrap_used,
@@ -7,7 +7,7 @@
     reason = "a test ends at what it did not expect"
 )]
 
-#[path = "catalogue/judge.rs"]
+#[allow(dead_code)]
 mod judge;
 #[path = "messages/project.rs"]
 #[allow(dead_code, unused_macros, unused_imports)]
