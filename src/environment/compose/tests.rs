@@ -106,7 +106,7 @@ fn named_volumes_are_told_from_paths() {
 fn claims(files: &[(&str, &str)]) -> (Vec<String>, String) {
     let all: std::collections::BTreeMap<&str, &str> = files.iter().copied().collect();
     let main = Source::new("app/compose.yaml", files[0].1);
-    let (claims, problems) = follow((files[0].0, &main), "app", &|path| {
+    let Followed { claims, problems, .. } = follow((files[0].0, &main), "app", &|path| {
         all.get(path).map(|text| text.as_bytes().to_vec())
     });
     let lines = claims.iter().map(|claim| {
