@@ -381,5 +381,4 @@ fn env_files(node: &Node) -> Vec<Spanned<String>> {
 }
 
 #[cfg(test)]
-#[path = "compose/tests.rs"]
 mod tests;
