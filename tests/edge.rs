@@ -5,6 +5,10 @@
     clippy::print_stdout,
     reason = "a test ends at what it did not expect"
 )]
+#![allow(
+    clippy::zombie_processes,
+    reason = "what runs in a namespace ends with it, and the test's own process soon after"
+)]
 
 #[path = "edge/certificates.rs"]
 mod certificates;
