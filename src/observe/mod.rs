@@ -89,7 +89,7 @@ const REACH: Duration = Duration::from_secs(300);
 const PROBE: Duration = Duration::from_secs(90);
 
 /// How long the start of a host that has been set up may take until what it has not come to by then counts as missing.
-const START: Duration = Duration::from_secs(180);
+const START: Duration = Duration::from_secs(300);
 
 /// Looks at the machine, at what belongs to it and, when `target` says how an already known host is reached, at the host.
 ///
