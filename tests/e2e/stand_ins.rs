@@ -31,7 +31,7 @@ pub fn events(lab: &Lab) {
         "sudo docker inspect --format '{{.State.Health.Status}} {{.Config.Healthcheck.StartPeriod}} {{.HostConfig.Memory}} \
          {{.HostConfig.MemoryReservation}} {{.HostConfig.NanoCpus}}' platform-order-service-1 platform-order-service-2 platform-order-service-3",
     );
-    let each = format!("healthy 2m0s {} {} 500000000\n", 128 << 20, 64 << 20);
+    let each = format!("healthy 15m0s {} {} 500000000\n", 128 << 20, 64 << 20);
     assert_eq!(said, each.repeat(3));
     // Asked to end, it says so on standard output and ends with 0; the others go on.
     let said = lab.on_host(
@@ -288,10 +288,11 @@ fn copy(from: &Path, to: &Path) {
         } else if entry.file_name() == "compose.yaml" {
             let written = std::fs::read_to_string(entry.path()).unwrap();
             let seldom = written.lines().map(|line| {
-                let (name, _) = line.split_once(": ").unwrap_or_default();
+                let (name, value) = line.split_once(": ").unwrap_or_default();
                 match name.trim() {
                     "interval" => format!("{name}: 5m\n"),
-                    "start_interval" => format!("{name}: 5s\n"),
+                    "start_period" => format!("{name}: 15m\n"),
+                    "start_interval" => format!("{name}: {}s\n", 5 * seconds(value)),
                     "timeout" => format!("{name}: 60s\n"),
                     _ => format!("{line}\n"),
                 }
@@ -301,6 +302,10 @@ fn copy(from: &Path, to: &Path) {
             std::fs::copy(entry.path(), target).unwrap();
         }
     }
+}
+
+fn seconds(text: &str) -> u64 {
+    text.strip_suffix('s').unwrap().parse().unwrap()
 }
 
 /// Which of the lab's recipes makes an image: one for each that Debian's packages make, and one that stands in for the others.
