@@ -7,7 +7,7 @@ export PROVISION_LAB_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/provision-lab
 # A rustup that was installed a moment ago is not on the PATH of this shell yet.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help demo clean-demo test test-machines test-code bench machines lint install-demo install-test build build-tests lab lab-containers lab-machines lab-python
+.PHONY: help demo clean-demo test test-machines test-code bench machines lint install-demo install-test install-machines build build-tests lab lab-containers lab-machines lab-python
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -35,7 +35,7 @@ test-code:
 clean-demo: ## take the demo back
 	@$(PROVISION) destroy demo --yes
 
-machines: install-test ## the stories that `make test` has no time for: a Droplet, somebody else's host, the five systems; an hour
+machines: install-machines ## the stories that `make test` has no time for: a Droplet, somebody else's host, the five systems; an hour
 	@$(MAKE) --no-print-directory -j2 build-tests lab-machines lab-python
 	$(CARGO) test --test end_to_end -- --ignored
 
@@ -53,6 +53,9 @@ install-demo:
 
 install-test:
 	@tests/lab/install test
+
+install-machines:
+	@tests/lab/install machines
 
 # The program alone and without the clouds: nobody who wants to see the demo waits for tests and a cloud's SDK to compile.
 build:

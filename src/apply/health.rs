@@ -11,8 +11,12 @@ use crate::names::StackName;
 use crate::note::{Note, Say};
 use crate::remote::{Pipe, RemoteCommand, Script, Session};
 
-/// How long the services may take to become healthy, in seconds.
+/// How long the services may take to become healthy, in seconds, when they do not say themselves (`start_period`) that they may take
+/// longer.
 const HEALTHY: u32 = 300;
+
+/// The end of that, whatever they say: `health.sh` waits an hour at most.
+const AT_MOST: Duration = Duration::from_secs(60 * 60 + 120);
 
 /// One line of `health.sh`.
 #[derive(Deserialize)]
@@ -59,7 +63,7 @@ pub(super) async fn wait_for_health(
         .into_iter()
         .chain(expected)
         .collect();
-    let command = RemoteCommand::script(Script::HEALTH, args).within(Duration::from_secs(u64::from(HEALTHY) + 120));
+    let command = RemoteCommand::script(Script::HEALTH, args).within(AT_MOST);
     let last = std::sync::Mutex::new(String::new());
     let on_line = |pipe: Pipe, line: &str| {
         if pipe == Pipe::Stderr {

@@ -183,6 +183,38 @@ else
   echo 'skipped  probe.sh on a changed host: no mount namespaces here'
 fi
 
+# --- health: a container is given the start period that it says itself
+if [ -w /run ] && unshare --mount true 2>/dev/null; then
+  mkdir -p "$T/h/sbin"
+  cat >"$T/h/sbin/docker" <<'END'
+#!/bin/sh
+# One container, healthy at the fourth look.
+case $* in
+  'ps '*) echo one ;;
+  *StartPeriod*) cat "$HEALTH_WORLD/period" ;;
+  *com.docker.compose.service*)
+    echo look >>"$HEALTH_WORLD/looks"
+    health=starting
+    [ "$(grep -c look "$HEALTH_WORLD/looks")" -lt 4 ] || health=healthy
+    echo "app-web-1|web|running|$health|0|unless-stopped|0|2026-01-01T00:00:00Z|False"
+    ;;
+esac
+END
+  chmod 755 "$T/h/sbin/docker"
+  export HEALTH_WORLD="$T/h"
+  # shellcheck disable=SC2016 # the inner shell's dollars
+  health() { : >"$T/h/looks"; unshare --mount sh -c 'mount --bind "$1/h/sbin" /usr/local/sbin && exec sh -s -- app 1 web <"$2"' _ "$T" "$HOST/health.sh"; }
+  echo 0 >"$T/h/period"
+  ! health >"$T/health" || fail 'health.sh waits without an end'
+  grep -q '"not healthy in time"' "$T/health" || fail 'health.sh does not say why it gave up'
+  echo 600000000000 >"$T/h/period"
+  health >"$T/health" || fail 'health.sh gives up within a start period'
+  tail -n 1 "$T/health" | grep -q '"healthy":true' || fail 'health.sh does not say that it is healthy'
+  ok 'health.sh waits as long as a health check says itself'
+else
+  echo 'skipped  health.sh: no mount namespaces here'
+fi
+
 # --- the audit on a host with everything open: tools that answer from files, in a mount namespace
 audit_world() {
   mkdir -p "$T/a/sbin"

@@ -1,63 +1,115 @@
-// Stands in for the services of an event platform: it serves, logs JSON lines to standard output, looks whether what it is
-// given takes connections, and ends in good order. Put your own in its place.
+// The services of a small event platform; put your own in their place.
 //
-//   node service.js NAME       serve on port 3000
-//   node service.js migrate    wait for the event store; may run before every deploy
-const fs = require('fs');
+//   node service.js gateway                 takes orders: POST /orders {"item": "…"}, GET /orders/ID, GET /events
+//   node service.js order-service           consumes the queue orders, and sends to payments
+//   node service.js payment-service         consumes the queue payments, and sends to notifications
+//   node service.js notification-service    consumes the queue notifications
+//   node service.js migrate                 brings the event store to this version; may run before every deploy
 const http = require('http');
-const net = require('net');
+const { randomUUID } = require('crypto');
 
-const name = process.argv[2] ?? 'service';
-const NEEDS = { database_url: 5432, amqp_url: 5672, redis_url: 6379 };
-const log = (event, more = {}) =>
-  process.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), service: name, event, ...more })}\n`);
+const { service, instance, log, secret, open, openStore } = require('./parts');
 
-function secret(file) {
-  try {
-    return fs.readFileSync(`/run/secrets/${file}`, 'utf8').trim();
-  } catch {
-    return '';
+// What each consumer records, and where the order goes next.
+const STEPS = {
+  'order-service': { kind: 'accepted', next: 'payments' },
+  'payment-service': { kind: 'paid', next: 'notifications' },
+  'notification-service': { kind: 'notified' },
+};
+
+async function migrate() {
+  const store = openStore();
+  await store.query(`CREATE TABLE IF NOT EXISTS events (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, stream uuid NOT NULL, kind text NOT NULL, service text NOT NULL,
+    instance text NOT NULL, data jsonb NOT NULL, happened timestamptz NOT NULL DEFAULT now(), UNIQUE (stream, kind))`);
+  await store.end();
+  log('migrated');
+}
+
+async function consume(parts) {
+  const { kind, next } = STEPS[service];
+  if (service === 'payment-service' && !secret('payment_key')) throw new Error('there is no payment key');
+  await parts.channel.prefetch(Number(process.env.PREFETCH ?? 1));
+  let busy = 0;
+  const work = async (message) => {
+    if (!message) return;
+    busy += 1;
+    try {
+      const { order } = JSON.parse(message.content.toString());
+      await parts.happened(order, kind);
+      if (next) await parts.send(next, { order });
+      parts.channel.ack(message);
+      log(kind, { order });
+    } catch (error) {
+      log('failed', { error: error.message });
+      // Once more, and after that it is dropped: it would come back for ever.
+      parts.channel.nack(message, false, !message.fields.redelivered);
+    }
+    busy -= 1;
+  };
+  const { consumerTag } = await parts.channel.consume(process.env.QUEUE, work);
+  log('consuming', { queue: process.env.QUEUE });
+  /** No new message; those that are here are ended. */
+  return async () => {
+    await parts.channel.cancel(consumerTag);
+    while (busy > 0) await new Promise((resolve) => setTimeout(resolve, 50));
+  };
+}
+
+async function answer(parts, request) {
+  const { pathname } = new URL(request.url, 'http://here');
+  if (pathname === '/healthz' || pathname === '/') {
+    const needs = await parts.needs();
+    return [Object.values(needs).every(Boolean) ? 200 : 503, { service, instance, needs }];
   }
+  if (service !== 'gateway') return [404, { error: 'not found' }];
+  if (pathname === '/orders' && request.method === 'POST') {
+    const chunks = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const order = randomUUID();
+    await parts.happened(order, 'ordered', JSON.parse(Buffer.concat(chunks).toString() || '{}'));
+    await parts.send('orders', { order });
+    return [202, { order }];
+  }
+  if (pathname === '/events') {
+    const { rows } = await parts.store.query(
+      'SELECT kind, service, instance, count(*)::integer FROM events GROUP BY 1, 2, 3 ORDER BY 1, 2, 3',
+    );
+    return [200, rows];
+  }
+  const [, order] = /^\/orders\/([0-9a-f-]{36})$/.exec(pathname) ?? [];
+  const last = order && (await parts.cache.get(`order:${order}`));
+  return last ? [200, { order, last }] : [404, { error: 'not found' }];
 }
 
-/** Whether the other side of a URL takes connections. */
-function reachable(url, port) {
-  const { hostname: host, port: own } = new URL(url);
-  return new Promise((resolve) => {
-    const socket = net.connect({ host, port: Number(own) || port, timeout: 3000 });
-    const end = (up) => {
-      socket.destroy();
-      resolve(up);
-    };
-    socket.on('connect', () => end(true)).on('timeout', () => end(false)).on('error', () => end(false));
-  });
-}
-
-async function state() {
-  const given = Object.entries(NEEDS).filter(([file]) => secret(file));
-  const up = await Promise.all(given.map(([file, port]) => reachable(secret(file), port)));
-  return Object.fromEntries(given.map(([file], index) => [file.replace('_url', ''), up[index]]));
-}
-
-if (name === 'migrate') {
-  reachable(secret('database_url'), NEEDS.database_url).then((up) => {
-    log(up ? 'migrated' : 'the event store does not answer');
-    process.exit(up ? 0 : 1);
-  });
-} else {
+async function serve() {
+  let ending = false;
+  const early = () => process.exit(0);
+  process.once('SIGTERM', early);
+  const parts = await open(() => ending);
+  const stop = STEPS[service] ? await consume(parts) : async () => {};
   const server = http.createServer(async (request, response) => {
-    const needs = await state();
-    const healthy = Object.values(needs).every(Boolean);
-    response.writeHead(request.url === '/healthz' && !healthy ? 503 : 200, { 'Content-Type': 'application/json' });
-    response.end(`${JSON.stringify({ service: name, queue: process.env.QUEUE, needs })}\n`);
+    const [status, body] = await answer(parts, request).catch((error) => {
+      log('failed', { error: error.message });
+      return [error instanceof SyntaxError ? 422 : 500, { error: 'failed' }];
+    });
+    response.writeHead(status, { 'Content-Type': 'application/json' }).end(`${JSON.stringify(body)}\n`);
   });
   server.listen(3000, () => log('listening', { port: 3000 }));
-  process.on('SIGTERM', () => {
+  process.off('SIGTERM', early);
+  process.once('SIGTERM', async () => {
+    ending = true;
     log('ending');
-    server.close(() => {
-      log('ended');
-      process.exit(0);
-    });
+    await stop();
+    server.close();
     server.closeIdleConnections();
+    await parts.close();
+    log('ended');
+    process.exit(0);
   });
 }
+
+(service === 'migrate' ? migrate() : serve()).catch((error) => {
+  log('failed', { error: error.message });
+  process.exit(1);
+});

@@ -1,5 +1,5 @@
 #!/bin/sh
-# health.sh: waits until a stack's containers serve, at most SECONDS.
+# health.sh: waits until a stack's containers serve, at most SECONDS; longer where a health check's own start period is longer.
 # usage: sudo sh -s -- STACK SECONDS [SERVICE…] <health.sh       services that need not be named must exist if named
 # Healthy: running and healthy; or running for two seconds (ten after a restart) where there is no health check;
 # or exited with 0 and not meant to restart. `docker compose up --wait` fails on the last (docker/compose#10596).
@@ -60,6 +60,14 @@ judge() {
     END { printf "%s", out >seen }'
 }
 
+# How long to wait, in seconds: what a container's own start period says and a minute for the look after it, an hour at most.
+patience() {
+  ids=$(docker ps --all --quiet --filter "label=com.docker.compose.project=$stack" </dev/null) || ids=
+  # shellcheck disable=SC2016,SC2086 # the dollars are awk's; ids are words
+  docker inspect --type container --format '{{with .Config.Healthcheck}}{{printf "%d" .StartPeriod}}{{end}}' $ids </dev/null 2>/dev/null |
+    awk -v limit="$limit" '$1 > 0 && $1 / 1e9 + 60 > limit { limit = $1 / 1e9 + 60 } END { print (limit < 3600 ? int(limit) : 3600) }'
+}
+
 report() {
   awk -F'|' "$JSON"'NF > 1 { t = t (t == "" ? "" : ",") "{\"name\":" json($1) ",\"service\":" json($2) ",\"state\":" json($3) ",\"health\":" ($4 == "" ? "null" : json($4)) ",\"verdict\":\"" $NF "\"}" }
     END { print "\"services\":[" t "]" }'
@@ -104,7 +112,7 @@ main() {
     state=$(echo "$lines" | report)
     [ "$state" = "$last" ] || { printf '{"elapsed":%s,%s}\n' "$elapsed" "$state"; last=$state; }
     [ -n "$reason" ] || { printf '{"healthy":true,"elapsed":%s}\n' "$elapsed"; exit 0; }
-    [ "$elapsed" -lt "$limit" ] || { bundle "$elapsed" "$reason"; exit 1; }
+    [ "$elapsed" -lt "$limit" ] || [ "$elapsed" -lt "$(patience)" ] || { bundle "$elapsed" "$reason"; exit 1; }
     sleep 1
   done
 }

@@ -50,11 +50,11 @@ func main() {
 	case name == "rpk" && strings.Contains(strings.Join(args, " "), "cluster health"):
 		look("9092")
 		fmt.Println("Healthy:                          true")
+	case name == "mc" && len(args) > 1 && args[1] == "ready":
+		look("9000")
 	case name == "rpk" && len(args) > 1 && args[1] == "topic", name == "mc", name == "temporal", name == "temporal-sql-tool":
 		fmt.Println("done by a stand-in:", strings.Join(args, " "))
-	case last == "migrate", last == "seed":
-		fmt.Println("done by a stand-in:", strings.Join(args, " "))
-	case last == "health", last == "-health", strings.HasSuffix(last, "health.js"), len(args) > 1 && strings.HasSuffix(args[1], "health.py"):
+	case last == "-health":
 		look("8080")
 	default:
 		serve(args)
@@ -77,7 +77,11 @@ func serve(args []string) {
 				answer = fmt.Sprintf(`{"stand-in":%q,"port":%q,"path":%q,"for":%q}`, strings.Join(args, " "), port,
 					request.URL.Path, request.Header.Get("X-Forwarded-For"))
 			}
-			writer.Header().Set("Content-Type", "application/json")
+			kind := "application/json"
+			if request.URL.Path == "/metrics" {
+				kind, answer = "text/plain", "# HELP stand_in Not a measure of the program that is asked for it.\nstand_in 1"
+			}
+			writer.Header().Set("Content-Type", kind)
 			io.WriteString(writer, answer+"\n")
 		}
 		go http.Serve(listener, http.HandlerFunc(handler))

@@ -1,0 +1,4 @@
+// Asks the service in this container how it is.
+require('http')
+  .get('http://127.0.0.1:3000/healthz', { timeout: 5000 }, (response) => process.exit(response.statusCode === 200 ? 0 : 1))
+  .on('error', () => process.exit(1));
