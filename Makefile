@@ -20,9 +20,6 @@ demo: install-demo ## a guestbook on PostgreSQL behind TLS, on a virtual machine
 
 test: install-test ## everything: unit, golden, fault and end-to-end tests on real machines
 	@$(MAKE) --no-print-directory -j2 build-tests lab-containers lab-python
-	tests/scripts/run.sh
-	tests/lab/aws/selftest
-	tests/lab/digitalocean/selftest
 	@$(MAKE) --no-print-directory -j2 test-machines test-code
 
 # Stories on virtual machines, and everything else beside them: each waits much of its time.
@@ -30,6 +27,9 @@ test-machines:
 	$(CARGO) test --workspace --test end_to_end
 
 test-code:
+	tests/scripts/run.sh
+	tests/lab/aws/selftest
+	tests/lab/digitalocean/selftest
 	$(CARGO) test --workspace --all-targets
 
 clean-demo: ## take the demo back
