@@ -54,6 +54,9 @@ func main() {
 		look("9000")
 	case name == "rpk" && len(args) > 1 && args[1] == "topic", name == "mc", name == "temporal", name == "temporal-sql-tool":
 		fmt.Println("done by a stand-in:", strings.Join(args, " "))
+	case name == "nc":
+		// With -z, which Debian's busybox does not know.
+		look(last)
 	case last == "-health":
 		look("8080")
 	default:
