@@ -71,9 +71,10 @@ lab:
 	@tests/lab/containers caddy_2 postgres_17 provision-demo_1
 	@ln -sfn "$(PROVISION_LAB_DIR)" .lab
 
-# A small image of the tests' own.
+# A small image of the tests' own, and Docker Compose to judge what is written for it.
 lab-containers: lab
 	@tests/lab/containers busybox_1
+	@tests/lab/compose
 
 # Those of the five systems: nginx, Redis, RabbitMQ, Node, Python, Go, and a stand-in for what Debian does not have.
 lab-machines: lab-containers

@@ -6,12 +6,15 @@
     reason = "a test ends at what it did not expect"
 )]
 
+#[allow(dead_code)]
+mod judge;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use provision::desired::walls::{Found, holes};
+use provision::desired::walls::{self, Found, holes};
 use provision::environment::diagnostic::Source;
 use provision::environment::stack::load_stack;
 use provision::names::{Digest, StackName};
@@ -109,23 +112,9 @@ fn ours(found: &[Found]) -> BTreeSet<Port> {
     ports
 }
 
-/// Docker Compose, as a program of its own or as a part of Docker's.
-fn compose() -> Option<Vec<&'static str>> {
-    let candidates = [vec!["docker", "compose"], vec!["docker-compose"]];
-    candidates.into_iter().find(|words| {
-        let mut command = Command::new(words[0]);
-        let output = command.args(&words[1..]).arg("version").stdin(Stdio::null()).output();
-        // The first generation is another program.
-        output.is_ok_and(|output| {
-            output.status.success() && !String::from_utf8_lossy(&output.stdout).contains("version 1.")
-        })
-    })
-}
-
 /// What Compose makes of a project; none, with a word, of one that it refuses.
-fn config(words: &[&str], folder: &Path) -> Result<Value, String> {
-    let output = Command::new(words[0])
-        .args(&words[1..])
+fn config(mut compose: Command, folder: &Path) -> Result<Value, String> {
+    let output = compose
         .args([
             "--project-name",
             "sample",
@@ -138,13 +127,20 @@ fn config(words: &[&str], folder: &Path) -> Result<Value, String> {
         .current_dir(folder)
         .env_clear()
         .envs(["PATH", "HOME"].map(|name| (name, std::env::var(name).unwrap_or_default())))
-        .stdin(Stdio::null())
         .output()
         .unwrap();
     match output.status.success() {
         true => Ok(serde_json::from_slice(&output.stdout).unwrap()),
         false => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
     }
+}
+
+/// The sentences about everything but ports.
+fn powers(found: &[Found]) -> BTreeSet<String> {
+    let others = found.iter().filter(|hole| hole.power.is_some());
+    others
+        .map(|hole| format!("service `{}` {}", hole.service, hole.what))
+        .collect()
 }
 
 fn theirs(config: &Value) -> BTreeSet<Port> {
@@ -187,17 +183,23 @@ fn projects(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// What Compose finds in each of these projects is what is found here.
+/// What Compose finds in each of these projects is found here: the same ports, and whatever else its own reading asks for beyond the walls.
 fn compare(folder: &Path) {
-    let Some(words) = compose() else {
-        println!("skipped: Docker Compose is not installed");
-        return;
-    };
     let (mut same, mut refused) = (0, 0);
     for project in projects(folder) {
-        match (config(&words, &project), read(&project)) {
+        let Some(compose) = judge::compose() else { return };
+        match (config(compose, &project), read(&project)) {
             (Ok(config), Ok((_, found))) => {
                 assert_eq!(ours(&found), theirs(&config), "{}", project.display());
+                let beyond = powers(&found);
+                for known in walls::refused(&"sample".parse().unwrap(), &config, &BTreeMap::new()) {
+                    let is_port = known.contains("` publishes ");
+                    assert!(
+                        is_port || beyond.contains(&known),
+                        "{}: {known} in {beyond:?}",
+                        project.display()
+                    );
+                }
                 same += 1;
             }
             // What we refuse, Compose may take: files from elsewhere.

@@ -1,5 +1,5 @@
 //! The five systems: each environment of `environments/` is valid, its first plan is the one in `tests/systems/`, and Compose
-//! takes every stack of it, where Compose is installed.
+//! takes every stack of it, where it is there.
 
 #![allow(
     clippy::unwrap_used,
@@ -7,7 +7,6 @@
     reason = "a test ends at what it did not expect"
 )]
 
-#[path = "catalogue/judge.rs"]
 #[allow(dead_code)]
 mod judge;
 #[path = "messages/project.rs"]

@@ -80,7 +80,7 @@ ENTRY = '<article><time datetime="{iso}">{shown}</time><strong>{name}</strong><p
 
 def query(statement, values=(), rows=True):
     """Run one statement in a transaction of its own and return its rows."""
-    connection = psycopg2.connect(os.environ["DATABASE_URL"], connect_timeout=5)
+    connection = psycopg2.connect(os.environ["DATABASE_URL"], connect_timeout=15)
     try:
         with connection, connection.cursor() as cursor:
             cursor.execute(statement, values)

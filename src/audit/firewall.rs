@@ -173,7 +173,7 @@ fn family(name: &str, rules: Option<&str>, let_in: &Open, guest: bool) -> Vec<Fi
     let own = of("PROVISION-DOCKER");
     let closes = |line: &&str| line.ends_with("-j DROP");
     let closed = match guest {
-        true => own.iter().any(|line| *line == "-A PROVISION-DOCKER -j DROP"),
+        true => own.contains(&"-A PROVISION-DOCKER -j DROP"),
         false => {
             let published = own.iter().any(|line| closes(line) && line.contains("--ctstate DNAT"));
             published && own.iter().filter(|line| closes(line)).count() >= 3
@@ -186,10 +186,10 @@ fn family(name: &str, rules: Option<&str>, let_in: &Open, guest: bool) -> Vec<Fi
         ));
     }
     // What comes after the last DROP lets in nothing more.
-    let last = own.iter().rposition(|line| closes(line)).unwrap_or(own.len());
+    let last = own.iter().rposition(closes).unwrap_or(own.len());
     let open = own[..last]
         .iter()
-        .filter(|line| !is_closing(line) && !is_meant(line, let_in) && !(guest && is_others(line)));
+        .filter(|line| !(is_closing(line) || is_meant(line, let_in) || guest && is_others(line)));
     findings.extend(open.map(|line| {
         finding(
             "PROVISION-DOCKER",

@@ -32,6 +32,8 @@ pub struct Allowed {
     outside: BTreeSet<u16>,
     /// Where HTTPS should answer; none without routes.
     https: Option<u16>,
+    /// Whether HTTP/3 should answer there.
+    http3: bool,
     /// Images whose bytes we sent ourselves: their names cannot come to mean others.
     pinned: BTreeSet<String>,
     /// The names of our secrets, by the digests under which a host tells their values.
@@ -110,6 +112,7 @@ impl Allowed {
             host,
             outside: [endpoint.ssh, endpoint.http, endpoint.https].into(),
             https: desired.edge.as_ref().map(|_| endpoint.https),
+            http3: desired.edge.as_ref().is_some_and(|edge| edge.http3),
             pinned: stacks.flat_map(|stack| stack.archives.keys().cloned()).collect(),
             secrets: secrets.collect(),
             grants: desired
@@ -231,7 +234,7 @@ pub fn outside(seen: &Outside, allowed: &Allowed) -> Vec<Finding> {
                 place(seen, https),
                 "HTTPS is not reached from here",
             ));
-        } else if !seen.http3 {
+        } else if allowed.http3 && !seen.http3 {
             let what = "HTTP/3 is not reached from here; browsers use HTTP/2";
             findings.push(Finding::new(
                 Rule::Unreached,

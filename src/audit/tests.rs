@@ -527,6 +527,14 @@ fn what_answers_outside_is_found() {
         }),
         [(Rule::Unreached, "127.77.0.1:443/udp".to_owned())]
     );
+    let lab = Lab::demo();
+    lab.change("[stacks.postgres]", "[edge]\nhttp3 = false\n[stacks.postgres]");
+    let without = Allowed::of(&lab.desired(Some(endpoint())), &endpoint(), SALT);
+    let silent = Outside {
+        http3: false,
+        ..seen(&[22, 443])
+    };
+    assert_eq!(outside(&silent, &without), []);
     assert_eq!(
         look(&Outside {
             unknown: Some((7, "too many open files".into())),

@@ -16,7 +16,7 @@ use super::shown::Shown;
 use super::stop::until_stopped;
 use super::terminal::confirm;
 use super::{Failure, audit, costs, destroy, output};
-use crate::apply::{HostLease, Keep as _, RealWorld, apply};
+use crate::apply::{HostLease, RealWorld, apply};
 use crate::cli;
 use crate::plan::{plan_with, settle};
 
@@ -102,8 +102,7 @@ async fn way(
                 hang_up(session).await;
                 let settled = settle(&plan, &mut state, &observed, Timestamp::now());
                 if project.origin.record(&mut state, &sources) | settled {
-                    keep.keep(&mut state)
-                        .map_err(|why| Failure::from(crate::apply::ApplyError::Keep(why)))?;
+                    keep.record(&mut state)?;
                 }
                 break;
             }
@@ -117,8 +116,7 @@ async fn way(
             settle(&plan, &mut state, &observed, Timestamp::now()); //                    pure: what no step changes back
             project.origin.record(&mut state, &sources);
             state.begin_life(desired.instance.spec.ttl_seconds, Timestamp::now());
-            keep.keep(&mut state)
-                .map_err(|why| Failure::from(crate::apply::ApplyError::Keep(why)))?;
+            keep.record(&mut state)?;
             let identity = keyring.save()?; //                                                writes the bundle
             let mut bundle = keyring.bundle.clone();
             let mut world = RealWorld {
@@ -156,8 +154,7 @@ async fn way(
             hang_up(session).await;
             result?;
             output::record(&project, &mut state, &desired)?;
-            keep.keep(&mut state)
-                .map_err(|why| Failure::from(crate::apply::ApplyError::Keep(why)))?;
+            keep.record(&mut state)?;
             options = options.after(&plan);
             if plan.look_again.is_none() {
                 break;

@@ -8,10 +8,10 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use super::Failure;
+use super::applied::Applied;
 use super::caller::{admitted, caller};
 use super::clouds::provider;
-use super::keyring::Keyring;
-use super::project::{Project, desired, hang_up, look, owner};
+use super::project::{hang_up, look, owner};
 use super::shown::{Shown, waiting};
 use super::stop::{stop_on_signal, until_stopped};
 use super::terminal::{print, tell};
@@ -49,11 +49,13 @@ struct Told {
 
 /// Looks from both sides and prints what it found.
 pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Audit) -> Result<(), Failure> {
-    let project = Project::find(directory, &args.environment)?;
-    let sources = project.sources()?;
-    let state = project.applied()?;
-    let keyring = Keyring::unlock(&project.store, &state, &sources)?;
-    let desired = desired(&sources, &keyring, &state)?;
+    let Applied {
+        project,
+        sources,
+        state,
+        keyring,
+        desired,
+    } = Applied::open(directory, &args.environment)?;
     let provider = provider(&sources.environment, &state).await?;
     let caller = caller(&desired.instance.spec, operator).await?;
     let seen = async {

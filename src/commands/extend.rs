@@ -16,7 +16,7 @@ use super::project::{Project, desired, hang_up, look, owner};
 use super::shown::Shown;
 use super::stop::until_stopped;
 use super::terminal::tell;
-use crate::apply::{ApplyError, HostLease, Keep as _, RealWorld, apply};
+use crate::apply::{HostLease, RealWorld, apply};
 use crate::cli;
 use crate::names::{LONGEST_LIFE, shown_seconds};
 use crate::plan::{end_is_set, plan_end};
@@ -76,8 +76,7 @@ async fn way(directory: &Path, operator: Option<&IpNet>, args: &cli::Extend, sho
         }
         state.life = Some(life);
         shown.keep(&project);
-        let unkept = |why| Failure::from(ApplyError::Keep(why));
-        keep.keep(&mut state).map_err(unkept)?;
+        keep.record(&mut state)?;
         let identity = keyring.save()?;
         let mut bundle = keyring.bundle.clone();
         let mut world = RealWorld {
@@ -111,7 +110,7 @@ async fn way(directory: &Path, operator: Option<&IpNet>, args: &cli::Extend, sho
         hang_up(session).await;
         result?;
         state.outputs.insert(EXPIRES.into(), life.ends.to_string());
-        keep.keep(&mut state).map_err(unkept)
+        keep.record(&mut state)
     };
     admitted(&provider, &whose, caller.as_ref(), work).await?;
     lock.release()?;

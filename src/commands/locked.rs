@@ -2,7 +2,7 @@
 
 use super::Failure;
 use super::terminal::tell;
-use crate::apply::{Keep, KeepError};
+use crate::apply::{ApplyError, Keep, KeepError};
 use crate::cli;
 use crate::state::{Lock, State, Store, StoreError};
 
@@ -22,6 +22,16 @@ pub struct Keeper<'a> {
     pub store: Store,
     /// Whose.
     pub lock: &'a Lock,
+}
+
+impl Keeper<'_> {
+    /// As [`Keep::keep`], outside an apply's steps.
+    ///
+    /// # Errors
+    /// When it cannot be written, or when somebody else has taken the environment over.
+    pub fn record(&mut self, state: &mut State) -> Result<(), Failure> {
+        self.keep(state).map_err(|why| ApplyError::Keep(why).into())
+    }
 }
 
 impl Keep for Keeper<'_> {

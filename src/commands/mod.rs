@@ -1,5 +1,6 @@
 //! One file a command. `apply.rs` is the one function that shows the whole way.
 
+mod applied;
 mod apply;
 mod audit;
 mod backend;

@@ -14,7 +14,6 @@ use super::shown::Shown;
 use super::stop::until_stopped;
 use super::terminal::{color, confirm, print, tell};
 use super::{Failure, output};
-use crate::apply::Keep as _;
 use crate::cli;
 use crate::environment::Sources;
 use crate::names::EnvironmentName;
@@ -100,8 +99,7 @@ async fn accepted(
             store: project.store.clone(),
             lock: &lock,
         };
-        keep.keep(&mut state)
-            .map_err(|why| Failure::from(crate::apply::ApplyError::Keep(why)))?;
+        keep.record(&mut state)?;
         tell(&format!(
             "{}: recorded; `provision plan {}` shows what the files ask for",
             project.name, project.name

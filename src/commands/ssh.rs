@@ -7,34 +7,25 @@ use ipnet::IpNet;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Failure;
+use super::applied::Applied;
 use super::caller::{admitted, caller};
 use super::clouds::provider;
-use super::keyring::Keyring;
-use super::project::{Project, desired, owner};
+use super::project::owner;
 use crate::apply::{ApplyError, Stop};
 use crate::cli;
 use crate::remote::Interactive;
 
 /// Logs in, or runs one command there and ends with its exit code.
 pub async fn run(directory: &Path, operator: Option<&IpNet>, args: &cli::Ssh) -> Result<(), Failure> {
-    let project = Project::find(directory, &args.environment)?;
-    let sources = project.sources()?;
-    let state = project.applied()?;
-    let keyring = Keyring::unlock(&project.store, &state, &sources)?;
-    let endpoint = state.endpoint().ok_or_else(|| {
-        Failure::input(
-            "the machine has no address yet",
-            format!("run `provision apply {}` first", project.name),
-        )
-    })?;
+    let known = Applied::open(directory, &args.environment)?;
+    let endpoint = known.endpoint()?;
     let terminal = std::io::stdin().is_terminal() && (args.command.is_empty() || std::io::stdout().is_terminal());
-    let login = Interactive::new(&keyring.reach()(&endpoint), &args.command, terminal)?;
-    let spec = desired(&sources, &keyring, &state)?.instance.spec;
-    let status = match caller(&spec, operator).await? {
+    let login = Interactive::new(&known.keyring.reach()(&endpoint), &args.command, terminal)?;
+    let status = match caller(&known.desired.instance.spec, operator).await? {
         None => login.status().await?,
         Some(caller) => {
-            let provider = provider(&sources.environment, &state).await?;
-            let owner = owner(&state);
+            let provider = provider(&known.sources.environment, &known.state).await?;
+            let owner = owner(&known.state);
             let work = until_hung_up(async {
                 provider.admit(&owner, &caller).await?;
                 Ok(login.status().await?)

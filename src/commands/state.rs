@@ -12,7 +12,6 @@ use super::locked::{Keeper, lock};
 use super::project::{Project, desired, names, owner};
 use super::shown::waiting;
 use super::terminal::tell;
-use crate::apply::Keep as _;
 use crate::cli;
 use crate::desired::{Desired, DesiredInstance};
 use crate::names::{Address, Lineage};
@@ -87,8 +86,7 @@ pub async fn rebuild(directory: &Path, args: &cli::Rebuild) -> Result<(), Failur
         store: project.store.clone(),
         lock: &lock,
     };
-    keep.keep(&mut state)
-        .map_err(|why| Failure::from(crate::apply::ApplyError::Keep(why)))?;
+    keep.record(&mut state)?;
     lock.release()?;
     tell(&told(&state, &desired, keys_are_lost));
     Ok(())
@@ -284,8 +282,7 @@ pub async fn import(directory: &Path, args: &cli::Import) -> Result<(), Failure>
         store: project.store.clone(),
         lock: &lock,
     };
-    keep.keep(&mut state)
-        .map_err(|why| Failure::from(crate::apply::ApplyError::Keep(why)))?;
+    keep.record(&mut state)?;
     lock.release()?;
     tell(&format!(
         "{id} is {address} of {name} now\nnext: provision plan {name}",

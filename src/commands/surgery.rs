@@ -8,7 +8,6 @@ use super::Failure;
 use super::locked::{Keeper, lock};
 use super::project::Project;
 use super::terminal::{confirm, print, tell};
-use crate::apply::{ApplyError, Keep as _};
 use crate::cli;
 use crate::names::Address;
 use crate::state::storage::Place;
@@ -94,8 +93,7 @@ pub async fn rm(directory: &Path, args: &cli::StateRm) -> Result<(), Failure> {
         store: project.store.clone(),
         lock: &lock,
     };
-    keep.keep(&mut state)
-        .map_err(|why| Failure::from(ApplyError::Keep(why)))?;
+    keep.record(&mut state)?;
     lock.release()?;
     tell(&format!(
         "{address} is forgotten\nnext: provision plan {}",

@@ -6,10 +6,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::Failure;
+use super::applied::Applied;
 use super::caller::{admitted, caller};
 use super::clouds::provider;
-use super::keyring::Keyring;
-use super::project::{Project, desired, hang_up, owner};
+use super::project::{Project, hang_up, owner};
 use super::shown::waiting;
 use super::terminal::{confirm, tell};
 use crate::cli;
@@ -52,20 +52,11 @@ pub fn state(directory: &Path, args: &cli::Unlock) -> Result<(), Failure> {
 
 /// The lease on the host; with `--force` the host itself, when it belongs to another state.
 pub async fn host(directory: &Path, operator: Option<&IpNet>, args: &cli::Unlock) -> Result<(), Failure> {
-    let project = Project::find(directory, &args.environment)?;
-    let sources = project.sources()?;
-    let state = project.applied()?;
-    let keyring = Keyring::unlock(&project.store, &state, &sources)?;
-    let endpoint = state.endpoint().ok_or_else(|| {
-        Failure::input(
-            "the machine has no address yet",
-            format!("run `provision apply {}` first", project.name),
-        )
-    })?;
-    let spec = desired(&sources, &keyring, &state)?.instance.spec;
-    let caller = caller(&spec, operator).await?;
-    let provider = provider(&sources.environment, &state).await?;
-    let whose = owner(&state);
+    let known = Applied::open(directory, &args.environment)?;
+    let endpoint = known.endpoint()?;
+    let caller = caller(&known.desired.instance.spec, operator).await?;
+    let provider = provider(&known.sources.environment, &known.state).await?;
+    let whose = owner(&known.state);
     let work = async {
         if let Some(caller) = &caller {
             provider.admit(&whose, caller).await?;
@@ -74,8 +65,8 @@ pub async fn host(directory: &Path, operator: Option<&IpNet>, args: &cli::Unlock
             deadline: REACH,
             first_contact: false,
         };
-        let session = Session::connect(&keyring.reach()(&endpoint), policy, &waiting).await?;
-        let taken = taken(&session, &state, args).await;
+        let session = Session::connect(&known.keyring.reach()(&endpoint), policy, &waiting).await?;
+        let taken = taken(&session, &known.state, args).await;
         hang_up(Some(session)).await;
         taken
     };

@@ -121,6 +121,7 @@ pub fn edge(
         },
         routes,
         certificates: settings.certificates,
+        http3: settings.http3,
     })
 }
 

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use super::{Body, DesiredEdge, DesiredStack, Findings};
 use crate::environment::Sources;
-use crate::environment::compose::{Compose, filled, memory};
+use crate::environment::compose::memory::{self, Limit};
+use crate::environment::compose::{Compose, filled};
 use crate::environment::diagnostic::Source;
 use crate::environment::model::Machine;
 use crate::provider::InstanceSpec;
@@ -58,12 +59,12 @@ pub fn plan(
     let mut shares = Vec::new();
     for stack in stacks {
         if let Some(source) = sources.stacks.get(&stack.name) {
-            let of_stack = shares_of(&source.compose, stack);
+            let running = running(&source.limits, stack);
+            let of_stack = shares_of(&running, stack);
             let limited: u64 = of_stack.iter().map(|share| share.mib * share.instances).sum();
-            let running = stack.services.values().filter(|service| service.instances.is_some());
             // Services without a limit: what their author says that the stack needs.
             let needed = u64::from(source.manifest.memory_mib.unwrap_or_default());
-            if running.count() > of_stack.len() && needed > limited {
+            if running.len() > of_stack.len() && needed > limited {
                 shares.push(Share {
                     name: format!("stack {}", stack.name),
                     instances: 1,
@@ -77,7 +78,16 @@ pub fn plan(
     if let Some(edge) = edge
         && let Ok(compose) = Compose::decode(&Source::new("caddy/compose.yaml", crate::render::caddyfile::COMPOSE))
     {
-        shares.extend(shares_of(&compose, &edge.stack));
+        let limits: Vec<Limit> = compose
+            .services
+            .iter()
+            .map(|(name, service)| Limit {
+                service: name.clone(),
+                memory: service.memory.as_ref().map(|memory| memory.get().clone()),
+                ..Limit::default()
+            })
+            .collect();
+        shares.extend(shares_of(&running(&limits, &edge.stack), &edge.stack));
     }
     let limits_mib = shares.iter().map(|share| share.mib * share.instances).sum();
     let machine_mib = spec.and_then(InstanceSpec::memory_mib).map(u64::from);
@@ -92,27 +102,35 @@ pub fn plan(
     }
 }
 
-fn shares_of(compose: &Compose, stack: &DesiredStack) -> Vec<Share> {
+/// The services that run, with how many instances. Those that `include` brings run as its files say.
+fn running<'l>(limits: &'l [Limit], stack: &DesiredStack) -> Vec<(&'l Limit, u64)> {
+    let instances = |limit: &Limit| match stack.services.get(&limit.service) {
+        Some(service) => service.instances,
+        None => (!limit.called).then(|| limit.replicas.unwrap_or(1)),
+    };
+    let count = |limit: &'l Limit| Some((limit, u64::from(instances(limit)?)));
+    limits.iter().filter_map(count).collect()
+}
+
+fn shares_of(running: &[(&Limit, u64)], stack: &DesiredStack) -> Vec<Share> {
     let none = BTreeMap::new();
     let variables = match stack.files.get(".env").map(|file| &file.body) {
         Some(Body::DotEnv(variables)) => variables,
         _ => &none,
     };
-    let value = |name: &str| variables.get(name).and_then(plain);
-    stack
-        .services
-        .iter()
-        .filter_map(|(name, service)| {
-            let instances = u64::from(service.instances?);
-            let written = compose.services.get(name)?.memory.as_ref()?;
-            let bytes = memory::bytes(&filled(written.get(), &value)?)?;
-            Some(Share {
-                name: name.clone(),
-                instances,
-                mib: bytes.div_ceil(MIB),
-            })
+    let share = |(limit, instances): &(&Limit, u64)| {
+        let value = |name: &str| match variables.get(name) {
+            Some(text) => plain(text),
+            None => limit.variables.get(name).cloned(),
+        };
+        let bytes = memory::bytes(&filled(limit.memory.as_ref()?, &value)?)?;
+        Some(Share {
+            name: limit.service.clone(),
+            instances: *instances,
+            mib: bytes.div_ceil(MIB),
         })
-        .collect()
+    };
+    running.iter().filter_map(share).collect()
 }
 
 /// A variable's text; a secret tells nothing.

@@ -69,6 +69,8 @@ pub struct DesiredEdge {
     pub routes: Vec<Route>,
     /// Where certificates come from.
     pub certificates: Certificates,
+    /// Whether HTTP/3 is served.
+    pub http3: bool,
 }
 
 /// One Compose project as it shall be.

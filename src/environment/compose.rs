@@ -2,7 +2,7 @@
 //!
 //! The host's own `docker compose config` has the last word over `extends`, `include`, profiles and interpolation; this
 //! view finds the mistakes that can be found without a host. `${…}` stays as it is written. What services ask of the host beyond a
-//! container's walls is read through `extends` and `include` as well ([`claims`]).
+//! container's walls, and their memory limits, are read through `extends` and `include` as well ([`claims`], [`memory`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -17,7 +17,7 @@ pub mod memory;
 mod ports;
 mod variables;
 
-pub(super) use follow::follow;
+pub(super) use follow::{Followed, follow};
 pub use ports::{Parts, Port};
 pub use variables::{Variable, filled};
 
@@ -206,9 +206,6 @@ impl View<'_> {
                         .is_some_and(|text| text == "NONE")
                 })
         });
-        let replicas = get("deploy")
-            .and_then(|deploy| deploy.get("replicas").map(|(_, value)| value))
-            .or(get("scale"));
         Service {
             span: 0..0,
             image: self.scalar(name, "image", get("image")),
@@ -232,24 +229,11 @@ impl View<'_> {
                 .unwrap_or_default(),
             depends_on: get("depends_on").map(names).unwrap_or_default(),
             healthcheck,
-            replicas: replicas.and_then(Node::text).and_then(|text| text.parse().ok()),
+            replicas: memory::replicas(node),
             restart: get("restart").and_then(Node::text),
             container_name: self.scalar(name, "container_name", get("container_name")),
             extends: key("extends"),
-            memory: self.memory(name, node),
-        }
-    }
-
-    /// The limit that Compose takes: `deploy` wins over the older key.
-    fn memory(&mut self, name: &str, node: &Node) -> Option<Spanned<String>> {
-        let below = |node: &'_ Node, key: &str| node.get(key).map(|(_, value)| value.clone());
-        let limit = below(node, "deploy")
-            .and_then(|deploy| below(&deploy, "resources"))
-            .and_then(|resources| below(&resources, "limits"))
-            .and_then(|limits| below(&limits, "memory"));
-        match limit {
-            Some(limit) => self.scalar(name, "deploy.resources.limits.memory", Some(&limit)),
-            None => self.scalar(name, "mem_limit", node.get("mem_limit").map(|(_, value)| value)),
+            memory: memory::limit(node).and_then(|(key, limit)| self.scalar(name, key, Some(limit))),
         }
     }
 
@@ -397,5 +381,4 @@ fn env_files(node: &Node) -> Vec<Spanned<String>> {
 }
 
 #[cfg(test)]
-#[path = "compose/tests.rs"]
 mod tests;

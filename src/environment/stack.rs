@@ -7,7 +7,8 @@ use include_dir::{Dir, include_dir};
 
 use super::check::nearest;
 use super::compose::claims::Claim;
-use super::compose::{Compose, follow};
+use super::compose::memory::Limit;
+use super::compose::{Compose, Followed, follow};
 use super::diagnostic::{Place, Problem, Problems, Source};
 use super::folder;
 use super::manifest::Manifest;
@@ -71,6 +72,8 @@ pub struct StackSource {
     pub compose: Compose,
     /// What its services ask for beyond the walls of a container, through `extends` and `include`.
     pub claims: Vec<Claim>,
+    /// What its services may take of the memory, through `extends` and `include`.
+    pub limits: Vec<Limit>,
     /// What goes to the host, by path below the folder with `/` between: everything but `stack.toml`, `README.md` and
     /// `.env`. Names that end in `.hbs` are templates.
     pub files: BTreeMap<String, SourceFile>,
@@ -169,11 +172,15 @@ fn assemble(
     let is_readable = readable.is_ok();
     keep(readable);
 
-    let (claims, cannot) = match is_readable {
+    let Followed {
+        claims,
+        limits,
+        problems: cannot,
+    } = match is_readable {
         true => follow((*compose_file, &compose_source), shown, &|path| {
             files.get(path).map(|file| file.bytes.clone())
         }),
-        false => Default::default(),
+        false => Followed::default(),
     };
     // A folder's own `.env` serves `docker compose` by hand; on the host that file is ours.
     files.retain(|path, _| !matches!(path.as_str(), ".env" | "README.md"));
@@ -186,6 +193,7 @@ fn assemble(
         compose_source,
         compose,
         claims,
+        limits,
         files,
         mistakes: Vec::new(),
     };

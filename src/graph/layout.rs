@@ -162,8 +162,12 @@ pub fn layout(picture: &Picture) -> Layout {
         &format!("machine: {}", picture.machine),
     )];
     if right > private {
+        let ways = match picture.open().next() {
+            Some(_) => "a route or an allowed port",
+            None => "a route",
+        };
         let title = format!(
-            "network {}: nothing in here is reached from outside, but through a route",
+            "network {}: nothing in here is reached from outside, but through {ways}",
             picture.network
         );
         frames.push(frame(
@@ -226,6 +230,11 @@ fn drafts(picture: &Picture) -> (Vec<Draft>, Vec<Link>, usize) {
             });
         }
     }
+    links.extend(picture.open().map(|(stack, service)| Link {
+        from: (0, None),
+        to: (first_stack + stack, Some(service)),
+        public: true,
+    }));
     drafts.extend(picture.stacks.iter().map(stack));
     for (from, to) in &picture.needs {
         links.push(Link {
@@ -256,6 +265,7 @@ fn edge(edge: &Edge) -> Draft {
 fn stack(stack: &Stack) -> Draft {
     let services = stack.services.iter().map(|service| {
         let look = match service.kind {
+            _ if service.public => Look::Public,
             Kind::Runs(_) => Look::Private,
             Kind::Job(_) => Look::Job,
         };

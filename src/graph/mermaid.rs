@@ -32,6 +32,9 @@ pub fn mermaid(picture: &Picture) -> String {
     }
     out.push_str("    end\n  end\n");
     lines(&mut out, edge.as_ref(), stacks);
+    for (stack, service) in picture.open() {
+        let _ = writeln!(out, "  internet --> s{stack}_{service}");
+    }
     for (from, to) in needs {
         let _ = writeln!(out, "  s{from} -.->|needs| s{to}");
     }
@@ -54,6 +57,7 @@ fn stack(out: &mut String, at: usize, stack: &Stack) {
     let _ = writeln!(out, "      subgraph s{at}[\"{}\"]", text(&stack.name));
     for (place, service) in stack.services.iter().enumerate() {
         let class = match service.kind {
+            _ if service.public => "public",
             Kind::Runs(_) => "private",
             Kind::Job(_) => "job",
         };
@@ -82,6 +86,7 @@ pub(super) fn about(service: &Service) -> Vec<String> {
         let also = if service.shared { "also" } else { "only" };
         lines.push(format!("{also} in network {}", networks.join(", ")));
     }
+    lines.extend(service.allowed.iter().cloned());
     lines
 }
 

@@ -12,6 +12,7 @@ pub use svg::svg;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::desired::walls::Grant;
 use crate::desired::{Desired, DesiredService, DesiredStack};
 use crate::names::StackName;
 use crate::render::{Mark, Rendered};
@@ -90,6 +91,10 @@ pub struct Service {
     pub networks: BTreeSet<String>,
     /// Whether it is in the shared network at all.
     pub shared: bool,
+    /// What the environment file allows it beside what every container may.
+    pub allowed: Vec<String>,
+    /// Whether the outside reaches it by a port of these, past the edge.
+    pub public: bool,
 }
 
 /// What a service is.
@@ -102,6 +107,16 @@ pub enum Kind {
 }
 
 impl Picture {
+    /// The services that the outside reaches past the edge, by the places of their stacks and of themselves there.
+    fn open(&self) -> impl Iterator<Item = (usize, usize)> {
+        let within = |(at, stack): (usize, &Stack)| {
+            let places = stack.services.iter().enumerate();
+            let open = places.filter(|(_, service)| service.public);
+            open.map(|(place, _)| (at, place)).collect::<Vec<_>>()
+        };
+        self.stacks.iter().enumerate().flat_map(within)
+    }
+
     /// What there is to draw of an environment.
     pub fn of(desired: &Desired) -> Self {
         let stacks: Vec<Stack> = desired.stacks.iter().map(stack).collect();
@@ -193,7 +208,10 @@ fn service(stack: &DesiredStack, name: &String, service: &DesiredService) -> Ser
         None if stack.jobs.once.contains(name) => Kind::Job("job that runs once"),
         None => Kind::Job("runs when called"),
     };
+    let grant = stack.granted.get(name);
     Service {
+        allowed: grant.map(Grant::words).unwrap_or_default(),
+        public: grant.is_some_and(|grant| grant.walls().next().is_some()),
         name: name.clone(),
         image: image.clone().unwrap_or_else(|| "built on the host".to_owned()),
         kind,

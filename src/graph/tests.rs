@@ -18,6 +18,8 @@ fn service(name: &str) -> Service {
         volumes: BTreeSet::new(),
         networks: BTreeSet::new(),
         shared: true,
+        allowed: Vec::new(),
+        public: false,
     }
 }
 
@@ -281,4 +283,49 @@ fn the_demo_in_mermaid() {
       classDef volume fill:#dafbe1,stroke:#1a7f37,color:#1f2328
       class internet,sshd,edge public
     "#);
+}
+
+/// A port that is allowed leads past the edge; one at the loopback and a power do not, and are told all the same.
+#[test]
+fn what_is_allowed_is_drawn() {
+    let lab = Lab::demo();
+    lab.write(
+        "broker/compose.yaml",
+        "services:\n  broker:\n    image: broker:1\n    mem_limit: 16m\n    ports: [\"8883:8883\", \"127.0.0.1:9000:9000\"]\n  \
+         watcher:\n    image: watcher:1\n    mem_limit: 16m\n    volumes: [\"/var/run/docker.sock:/var/run/docker.sock:ro\"]\n",
+    );
+    lab.change(
+        "[stacks.postgres]",
+        "[stacks.broker]\npath = \"../broker\"\n[stacks.broker.allow]\n\
+         broker = { ports = [\"8883:8883\", \"127.0.0.1:9000:9000\"], reason = \"devices speak MQTT\" }\n\
+         watcher = { may = [\"docker-socket\"], reason = \"it watches\" }\n[stacks.postgres]",
+    );
+    let picture = Picture::of(&lab.desired(None));
+    let (chart, drawn) = (mermaid(&picture), svg(&picture));
+    legible(&layout(&picture));
+    well_formed(&drawn);
+    let own: Vec<&str> = chart
+        .lines()
+        .map(str::trim)
+        .filter(|line| line.contains("broker") || line.contains("watcher") || line.starts_with("internet -->"))
+        .collect();
+    insta::assert_snapshot!(own.join("\n"), @r#"
+    subgraph s0["broker"]
+    s0_0["broker<br/>broker:1<br/>publishes 8883:8883, 127.0.0.1:9000:9000"]:::public
+    s0_1["watcher<br/>watcher:1<br/>may docker-socket"]:::private
+    internet --> sshd
+    internet --> edge
+    internet --> s0_0
+    "#);
+    for words in [
+        ">publishes 8883:8883, 127.0.0.1:9000:9000<",
+        ">may docker-socket<",
+        "but through a route or an allowed port<",
+    ] {
+        assert!(drawn.contains(words), "{words} in {drawn}");
+    }
+    let public = |layout: &Layout| layout.lines.iter().filter(|line| line.public).count();
+    let without = Picture::of(&Lab::demo().desired(None));
+    assert_eq!(public(&layout(&picture)), public(&layout(&without)) + 1);
+    assert!(svg(&without).contains("but through a route<"));
 }

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use tokio::time::{Instant, sleep};
 
 use crate::names::{Address, Endpoint};
-use crate::note::Say;
+use crate::note::{Note, Say};
 use crate::provider::{Caller, Instance, Owner, Part, Power, Provider, ProviderError, Sight};
 use crate::remote::probe::{Probe, ProbeError};
 use crate::remote::{ConnectPolicy, Session, SessionError, Target};
@@ -87,6 +88,9 @@ const REACH: Duration = Duration::from_secs(300);
 /// How long one probe may take. Under emulation with forty containers it takes some seconds.
 const PROBE: Duration = Duration::from_secs(90);
 
+/// How long the start of a host that has been set up may take until what it has not come to by then counts as missing.
+const START: Duration = Duration::from_secs(300);
+
 /// Looks at the machine, at what belongs to it and, when `target` says how an already known host is reached, at the host.
 ///
 /// `names` are the host names that it has or shall have. `caller` is let in first where the machine's firewall opens only for
@@ -144,8 +148,22 @@ pub async fn observe(
             Session::connect(&target, policy, say).await?
         }
     };
-    observed.host = Host::Seen(Box::new(probe(&session, key, say).await?));
+    observed.host = Host::Seen(Box::new(started(&session, key, say).await?));
     Ok((observed, Some(session)))
+}
+
+/// Looks at a host once its start has come to Docker and the firewall: a machine that was switched on a moment ago, by us or by
+/// somebody else, lacks nothing yet.
+async fn started(session: &Session, key: &FingerprintKey, say: Say<'_>) -> Result<Probe, ObserveError> {
+    let end = Instant::now() + START;
+    loop {
+        let probe = probe(session, key, say).await?;
+        if !probe.is_coming_up() || Instant::now() >= end {
+            return Ok(probe);
+        }
+        say(Note::Waiting("the host to finish its start".into()));
+        sleep(Duration::from_secs(2)).await;
+    }
 }
 
 /// Looks at a host over an open session: one command. What Docker tells of a configuration's digest is keyed before anybody sees it:

@@ -252,6 +252,9 @@ fn instance(
         if record.is_some_and(|record| record.status == Status::Present) {
             plan.notes
                 .push("the machine that the state knows is gone; a new one is made".into());
+            if !keeps_volume && spec.volume_gib.is_none() {
+                certificates_go(desired, plan);
+            }
         }
         plan.steps.push(step(Change::Create { shown: shown(&wanted) }, create));
         // A making or replacement that was cut off has marked all that is recorded of the host, and said what stays true of
@@ -386,16 +389,28 @@ fn instance(
     Host::Stays
 }
 
-/// What Caddy asked an authority for lies with Docker's data.
+/// What Caddy asked an authority for, and the authority of its own, lie with Docker's data.
 fn certificates_go(desired: &Desired, plan: &mut Plan) {
-    let lets_encrypt = match desired.edge.as_ref().map(|edge| &edge.certificates) {
-        Some(Certificates::Acme) => ": Let's Encrypt gives five a week for the same names",
-        Some(Certificates::AcmeStaging | Certificates::Directory { .. }) => "",
-        Some(Certificates::Internal | Certificates::Files { .. }) | None => return,
+    let (what, stays) = match desired.edge.as_ref().map(|edge| &edge.certificates) {
+        Some(Certificates::Acme) => (
+            "certificates go with the machine's disk and are asked for anew: Let's Encrypt gives five a week for the same names",
+            "they would stay",
+        ),
+        Some(Certificates::AcmeStaging | Certificates::Directory { .. }) => (
+            "certificates go with the machine's disk and are asked for anew",
+            "they would stay",
+        ),
+        Some(Certificates::Internal) => (
+            "own authority goes with the machine's disk: who trusts it has to trust the new ca_certificate",
+            "it would stay",
+        ),
+        Some(Certificates::Files { .. }) | None => return,
     };
-    plan.notes.push(format!(
-        "the edge's certificates go with the machine's disk and are asked for anew{lets_encrypt}; on a volume of [data] they would stay"
-    ));
+    let hint = match desired.instance.spec.volume_gib {
+        None => format!("; on a volume of [data] {stays}"),
+        Some(_) => String::new(),
+    };
+    plan.notes.push(format!("the edge's {what}{hint}"));
 }
 
 /// A machine that was accepted without power is given it because the files ask for a machine that runs.

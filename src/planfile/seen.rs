@@ -115,6 +115,7 @@ impl Seen {
             // A host that was restarted is the same host.
             boot_id: _,
             uptime_seconds: _,
+            starting: _,
             clock: _,
             os,
             hostname,

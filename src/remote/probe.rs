@@ -84,6 +84,9 @@ pub struct Probe {
     /// Seconds since boot.
     #[serde(default)]
     pub uptime_seconds: Option<u64>,
+    /// Whether systemd is still at work on the start of the host: what it has not come to yet is not amiss.
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "std::ops::Not::not")]
+    pub starting: bool,
 }
 
 /// The operating system, as `/etc/os-release` and `uname` have it.
@@ -302,12 +305,37 @@ impl Probe {
             found => Err(ProbeError::Version { found }),
         }
     }
+
+    /// Whether a host that has been set up is still on its way to Docker and the firewall after a start.
+    pub fn is_coming_up(&self) -> bool {
+        self.starting && self.converged.is_some() && !(self.base.docker && self.base.firewall_live)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_host_comes_up_until_docker_and_the_firewall_are_there() {
+        let mut probe = Probe {
+            converged: Some("digest".into()),
+            starting: true,
+            ..Probe::default()
+        };
+        assert!(probe.is_coming_up());
+        probe.base.firewall_live = true;
+        assert!(probe.is_coming_up());
+        probe.base.docker = true;
+        assert!(!probe.is_coming_up(), "what else starts is no matter of ours");
+        probe.base.docker = false;
+        probe.starting = false;
+        assert!(!probe.is_coming_up(), "it is up, and Docker is not");
+        probe.starting = true;
+        probe.converged = None;
+        assert!(!probe.is_coming_up(), "its first boot has a wait of its own");
+    }
 
     #[test]
     fn a_host_that_is_half_made_answers_too() {

@@ -22,7 +22,7 @@ pub struct DigitalOcean(Double);
 impl Cloud for DigitalOcean {
     const MACHINE: &'static str = "[machine.digitalocean]\nregion = \"fra1\"\nimage = \"debian-13\"\naddress = \"static\"\n\
          project = \"shop\"";
-    const SIZES: (&'static str, &'static str) = ("s-1vcpu-2gb", "s-2vcpu-4gb");
+    const SIZES: (&'static str, &'static str) = ("s-2vcpu-2gb", "s-2vcpu-4gb");
 
     fn start(images: &Path) -> Option<Self> {
         Double::start(images, "digitalocean").map(Self)
@@ -62,7 +62,10 @@ impl Cloud for DigitalOcean {
         let look = self.look();
         let kinds = ["volumes", "firewalls", "reserved_ips", "keys", "tags"];
         let all = kinds.iter().flat_map(|kind| look[*kind].as_array().unwrap());
-        all.map(Value::to_string).collect()
+        // The tag that all environments of an account share stays: another run may be giving it to its machine right now.
+        all.filter(|thing| thing["name"] != "provision")
+            .map(Value::to_string)
+            .collect()
     }
 }
 

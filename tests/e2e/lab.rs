@@ -206,6 +206,13 @@ impl Lab {
         text
     }
 
+    /// A plan right after an apply finds nothing to do.
+    #[track_caller]
+    pub fn is_settled(&self) {
+        let plan = self.ok(&["plan", self.name, "--detailed-exitcode"]);
+        assert!(plan.contains("nothing to do"), "{plan}");
+    }
+
     /// Runs something that must fail with this code; gives what it said.
     #[track_caller]
     pub fn fails(&self, code: i32, args: &[&str]) -> String {

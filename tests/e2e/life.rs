@@ -115,7 +115,7 @@ fn a_second_apply_touches_nothing(lab: &Lab) {
     assert_eq!(containers(lab), before);
     assert_eq!(lab.state()["serial"], serial, "a no-op writes no state");
     assert!(lab.ok(&["status", lab.name]).contains("healthy"));
-    lab.ok(&["plan", lab.name, "--detailed-exitcode"]);
+    lab.is_settled();
 }
 
 fn a_changed_route_touches_only_the_edge(lab: &Lab) {
@@ -131,7 +131,7 @@ fn a_changed_route_touches_only_the_edge(lab: &Lab) {
     // Caddy itself is reloaded, not restarted.
     assert_eq!(containers(lab), before);
     assert!(the_row_is_there(lab));
-    assert!(lab.ok(&["apply", lab.name, "--yes"]).contains("nothing to do"));
+    lab.is_settled();
 }
 
 fn drift_is_seen_and_repaired(lab: &Lab) {
@@ -149,7 +149,7 @@ fn drift_is_seen_and_repaired(lab: &Lab) {
     assert_eq!(of(&containers(lab), "postgres"), of(&before, "postgres"));
     lab.on_host("sudo /usr/local/lib/provision/firewall check");
     assert!(the_row_is_there(lab));
-    assert!(lab.ok(&["apply", lab.name, "--yes"]).contains("nothing to do"));
+    lab.is_settled();
 }
 
 pub fn edit(lab: &Lab, from: &str, to: &str) {

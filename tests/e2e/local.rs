@@ -46,7 +46,7 @@ pub fn plain(lab: &Lab) {
     lab.init();
     lab.ok(&["apply", "plain", "--yes"]);
     assert!(lab.curl(&[&lab.output("url")]).contains("<html"), "a page");
-    assert!(lab.ok(&["apply", "plain", "--yes"]).contains("nothing to do"));
+    lab.is_settled();
     lab.on_host("sudo docker compose version");
     lab.on_host("test -s /var/lib/provision/converged && cloud-init status | grep -q done");
     nothing_is_left(lab);
@@ -121,7 +121,7 @@ fn a_changed_compose_file_touches_only_its_stack(lab: &Lab) {
     }
     assert_ne!(of(&after, "demo"), of(&before, "demo"));
     assert!(the_row_is_there(lab));
-    assert!(lab.ok(&["apply", lab.name, "--yes"]).contains("nothing to do"));
+    lab.is_settled();
 }
 
 fn an_unhealthy_release_is_rolled_back(lab: &Lab) {
@@ -146,7 +146,7 @@ fn an_unhealthy_release_is_rolled_back(lab: &Lab) {
     edit_compose(lab, "retries: 1", "retries: 3");
     edit_compose(lab, "start_period: 10s", "start_period: 120s");
     lab.ok(&["apply", "demo", "--yes"]);
-    assert!(lab.ok(&["apply", "demo", "--yes"]).contains("nothing to do"));
+    lab.is_settled();
 }
 
 /// A machine that is frozen answers as one behind a network that is gone: no packet comes back, and no connection is closed.
@@ -173,7 +173,7 @@ fn a_network_that_vanishes_is_told(lab: &Lab) {
     assert_eq!(lab.state()["resources"]["stack.demo"]["status"], "intended");
     lab.ok(&["apply", "demo", "--yes"]);
     assert!(the_row_is_there(lab));
-    assert!(lab.ok(&["apply", "demo", "--yes"]).contains("nothing to do"));
+    lab.is_settled();
 }
 
 fn a_full_disk_is_told(lab: &Lab) {

@@ -29,7 +29,7 @@ pub fn tell(lab: &Lab) {
     lab.ok(&["apply", lab.name, "--yes"]);
     the_site_counts_its_visits(lab);
     its_file_outlives_its_process(lab);
-    assert!(lab.ok(&["apply", lab.name, "--yes"]).contains("nothing to do"));
+    lab.is_settled();
 
     let before = containers(lab, "site-");
     let routes = "\"/\" = \"router:8080\"\n\"/orders*\" = \"shop:8080\"\n\"/healthz\" = \"shop:8080\"";
@@ -176,5 +176,5 @@ fn migrations_run_at_each_deploy(lab: &Lab, routes: &str, images: &[&str]) {
     assert_eq!(containers(lab, "postgres-"), before, "the database is not touched");
     assert_eq!(containers(lab, "shop-shop-").len(), 1, "one instance is left");
     assert_eq!(json(lab, "/orders")[0]["pieces"], 2, "the order is still there");
-    assert!(lab.ok(&["apply", lab.name, "--yes"]).contains("nothing to do"));
+    lab.is_settled();
 }

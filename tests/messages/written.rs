@@ -40,6 +40,19 @@ told! {
         project.write("web/compose.yaml", "services:\n  web:\n    image: web:1\n    mem_limit: ${WEB_MEMORY:-200m}\n");
         project
     }, ["validate", "demo"];
+    included_services_count: {
+        let project = with_compose(
+            "include: [more/compose.yaml]\nservices:\n  web:\n    image: web:1\n    extends: {file: base.yaml, service: base}\n",
+        );
+        project.write("web/base.yaml", "services:\n  base:\n    image: web:1\n    mem_limit: 300m\n");
+        project.write("web/more/.env", "WORKER_MEMORY=700m\n");
+        project.write(
+            "web/more/compose.yaml",
+            "services:\n  worker:\n    image: worker:1\n    mem_limit: ${WORKER_MEMORY}\n    deploy: {replicas: 3}\n  \
+             by-hand:\n    image: worker:1\n    mem_limit: 8g\n    profiles: [by-hand]\n",
+        );
+        project
+    }, ["validate", "demo"];
     stacks_one: Project::empty(), ["stacks", "postgres"];
     stacks_unknown: Project::empty(), ["stacks", "postgrse"];
     stacks_with_a_mistake: {

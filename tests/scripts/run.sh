@@ -92,7 +92,7 @@ if [ -w /run ]; then
   python3 - "$T/probe.json" <<'END' || fail 'probe.sh prints no JSON object, or not all of its fields'
 import json, sys
 want = {"probe", "boot_id", "os", "hostname", "clock", "cloud_init", "owner", "converged", "converge_failed", "expires", "base", "host_key", "files",
-        "releases", "containers", "images", "networks", "own_networks", "volumes", "listeners", "disk", "memory", "uptime_seconds"}
+        "releases", "containers", "images", "networks", "own_networks", "volumes", "listeners", "disk", "memory", "uptime_seconds", "starting"}
 got = json.load(open(sys.argv[1], encoding="utf-8"))
 sys.exit(set(got) != want and f"fields: {sorted(set(got) ^ want)}")
 END
@@ -131,6 +131,8 @@ case $* in
 esac
 END
   printf '#!/bin/sh\nprintf "port 22\\nmaxsessions 32\\npermitrootlogin no\\npasswordauthentication yes\\n"\n' >"$T/w/sbin/sshd"
+  # shellcheck disable=SC2016 # the dollar is the tool's
+  printf '#!/bin/sh\n[ "$*" != is-system-running ] || { echo starting; exit 1; }\n[ ! -e %s/w/asleep ]\n' "$T" >"$T/w/sbin/systemctl"
   cat >"$T/w/sbin/docker" <<'END'
 #!/bin/sh
 case $* in 'network ls '*) printf 'bridge 1a \nprovision 2b 1\n' ;; esac
@@ -143,9 +145,10 @@ END
 }
 if [ -w /run ] && unshare --mount true 2>/dev/null; then
   probe_world
+  mkdir -p "$T/w/opt/provision" && mv "$T/w/stacks" "$T/w/opt/provision/"
   # shellcheck disable=SC2016 # the inner shell's dollars
-  unshare --mount sh -c 'mkdir -p "$1/w/opt/provision" && mv "$1/w/stacks" "$1/w/opt/provision/" && mount --bind "$1/w/sbin" /usr/local/sbin &&
-    mount --bind "$1/w/opt" /opt && exec sh -s <"$2"' _ "$T" "$HOST/probe.sh" >"$T/probe.json"
+  probe() { unshare --mount sh -c 'mount --bind "$1/w/sbin" /usr/local/sbin && mount --bind "$1/w/opt" /opt && exec sh -s <"$2"' _ "$T" "$HOST/probe.sh" >"$T/probe.json"; }
+  probe
   python3 - "$T/probe.json" <<'END' || fail 'probe.sh does not tell a changed host as it is'
 import hashlib, json, sys
 probe = json.load(open(sys.argv[1], encoding="utf-8"))
@@ -157,7 +160,7 @@ assert base["firewall_rules"].splitlines() == [
     "-A PROVISION-DOCKER -o br-+ -j DROP", "-6 -A PROVISION-DOCKER -j RETURN"], base
 assert base["foreign_rules"].splitlines() == ["-A INPUT -p tcp -m tcp --dport 9 -j ACCEPT", "table inet mine"], base
 assert base["sshd_settings"].splitlines() == ["port 22", "permitrootlogin no", "passwordauthentication yes"], base
-assert base["firewall_live"], base
+assert base["firewall_live"] and probe["starting"] is True, base
 assert probe["networks"] == ["bridge", "provision"] and probe["own_networks"] == {"provision": "2b"}, probe
 digest = lambda text: hashlib.sha256(text).hexdigest()
 files = probe["files"]
@@ -167,6 +170,13 @@ assert (edited["placed"], edited["sha256"]) == (digest(b"one\n"), digest(b"one\n
 assert (private["mode"], private["placed_mode"], private["placed"]) == ("0600", "0644", private["sha256"]), private
 assert isinstance(edited["modified"], int), edited
 assert len(probe["releases"]["app"]) == 64 and set(probe["releases"]) == {"app"}, probe["releases"]
+END
+  : >"$T/w/asleep"
+  probe
+  python3 - "$T/probe.json" <<'END' || fail 'probe.sh asks a docker that is still being started'
+import json, sys
+probe = json.load(open(sys.argv[1], encoding="utf-8"))
+assert probe["starting"] is True and probe["base"]["docker"] is False and probe["networks"] == [], probe
 END
   ok 'probe.sh tells what somebody did on a host'
 else

@@ -14,7 +14,6 @@ use super::keyring::Keyring;
 use super::locked::{Keeper, lock};
 use super::project::{Project, desired};
 use super::terminal::tell;
-use crate::apply::Keep as _;
 use crate::cli::{self, SecretsCommand};
 use crate::desired::{Desired, Users, secrets};
 use crate::environment::Sources;
@@ -99,8 +98,7 @@ impl Opened {
             lock,
         };
         if self.state.serial == 0 {
-            keep.keep(&mut self.state)
-                .map_err(|why| Failure::from(crate::apply::ApplyError::Keep(why)))?;
+            keep.record(&mut self.state)?;
         }
         lock.verify()?;
         self.keyring.save()?;

@@ -32,6 +32,22 @@ impl Grant {
         self.ports.iter().filter(|port| port.is_public()).map(HostPort::wall)
     }
 
+    /// What it allows, such as `publishes 8883:8883` and `may docker-socket`.
+    pub fn words(&self) -> Vec<String> {
+        let Self {
+            ports,
+            powers,
+            reason: _,
+        } = self;
+        let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
+        let powers: Vec<&str> = powers.iter().map(|power| power.word()).collect();
+        [("publishes", ports.join(", ")), ("may", powers.join(", "))]
+            .into_iter()
+            .filter(|(_, what)| !what.is_empty())
+            .map(|(may, what)| format!("{may} {what}"))
+            .collect()
+    }
+
     /// Tells what of it allows nothing.
     pub(super) fn check(
         &self,

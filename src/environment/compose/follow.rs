@@ -1,4 +1,4 @@
-//! The claims of all services of a stack, through `extends` and `include`, as far as its own folder goes.
+//! The claims and memory limits of all services of a stack, through `extends` and `include`, as far as its own folder goes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::super::diagnostic::{Place, Problem, Source};
 use super::super::yaml::{self, Node, Value};
 use super::claims::{Claim, own};
+use super::memory::Limit;
 use super::{Compose, env_files};
 
 /// How deep files may include each other, and services extend each other.
@@ -15,18 +16,25 @@ const DEEPEST: usize = 32;
 /// A single one of these keys in a service takes the place of what it extends; all others come together.
 const REPLACED: [&str; 4] = ["privileged", "network_mode", "pid", "use_api_socket"];
 
-/// What all services of a stack ask for beyond the walls of a container, and every file that cannot be followed. `file` gives the bytes
-/// of a file of the stack's folder, `shown` its name for people.
-pub(in super::super) fn follow(
-    main: (&str, &Source),
-    shown: &str,
-    file: &dyn Fn(&str) -> Option<Vec<u8>>,
-) -> (Vec<Claim>, Vec<Problem>) {
+/// What is known of all services of a stack.
+#[derive(Debug, Default)]
+pub(in super::super) struct Followed {
+    /// What they ask for beyond the walls of a container.
+    pub claims: Vec<Claim>,
+    /// What they may take of the memory, each service once.
+    pub limits: Vec<Limit>,
+    /// Every file that cannot be followed.
+    pub problems: Vec<Problem>,
+}
+
+/// Follows everything that a stack's Compose file names. `file` gives the bytes of a file of the stack's folder, `shown` its name for people.
+pub(in super::super) fn follow(main: (&str, &Source), shown: &str, file: &dyn Fn(&str) -> Option<Vec<u8>>) -> Followed {
     let mut follow = Follow {
         shown,
         file,
         problems: Vec::new(),
         claims: Vec::new(),
+        limits: Vec::new(),
         read: BTreeMap::new(),
         included: BTreeSet::new(),
         deep: false,
@@ -37,7 +45,11 @@ pub(in super::super) fn follow(
         follow.read.insert(path.to_owned(), Some(Rc::clone(&document)));
         follow.document(&document, "", &Arc::default(), &mut vec![path.to_owned()]);
     }
-    (follow.claims, follow.problems)
+    Followed {
+        claims: follow.claims,
+        limits: follow.limits,
+        problems: follow.problems,
+    }
 }
 
 /// A Compose file of the stack's folder.
@@ -78,6 +90,7 @@ struct Follow<'f> {
     file: &'f dyn Fn(&str) -> Option<Vec<u8>>,
     problems: Vec<Problem>,
     claims: Vec<Claim>,
+    limits: Vec<Limit>,
     /// Files that were read; none for one that could not be understood, which was told.
     read: BTreeMap<String, Option<Rc<Document>>>,
     /// Files whose services were taken in.
@@ -95,7 +108,13 @@ impl Follow<'_> {
         within: &mut Vec<String>,
     ) {
         for name in document.services.keys() {
-            self.service(document, name, folder, variables);
+            let mut limit = Limit {
+                service: name.clone(),
+                variables: Arc::clone(variables),
+                ..Limit::default()
+            };
+            self.service(document, name, folder, &mut limit);
+            self.limits.push(limit);
         }
         let Some((_, include)) = document.root.get("include") else {
             return;
@@ -106,13 +125,7 @@ impl Follow<'_> {
     }
 
     /// One service, and all that it extends.
-    fn service(
-        &mut self,
-        document: &Rc<Document>,
-        name: &str,
-        folder: &str,
-        variables: &Arc<BTreeMap<String, String>>,
-    ) {
+    fn service(&mut self, document: &Rc<Document>, name: &str, folder: &str, limit: &mut Limit) {
         let (mut document, mut current, mut folder) = (Rc::clone(document), name.to_owned(), folder.to_owned());
         let mut replaced: BTreeSet<&'static str> = BTreeSet::new();
         let mut passed: BTreeSet<(String, String)> = BTreeSet::new();
@@ -121,6 +134,7 @@ impl Follow<'_> {
             let Some(service) = document.service(&current) else {
                 return;
             };
+            limit.add(service);
             for own in own(&document.source, &document.root, service) {
                 if !replaced.contains(own.key) {
                     self.claims.push(Claim {
@@ -128,7 +142,7 @@ impl Follow<'_> {
                         place: own.place,
                         folder: folder.clone(),
                         asks: own.asks,
-                        variables: Arc::clone(variables),
+                        variables: Arc::clone(&limit.variables),
                     });
                 }
             }

@@ -190,21 +190,34 @@ fn what_only_a_first_boot_reads_is_noted() {
     ");
 }
 
-/// Certificates of an authority are Docker's data too.
+/// Certificates of an authority, and Caddy's own authority, are Docker's data too: they go where the data goes.
 #[test]
 fn certificates_that_go_with_the_disk_are_told() {
-    let lab = Lab::demo();
-    lab.change(
-        "[data]\nvolume_gib = 5\n",
-        "[tls]\nmode = \"acme\"\ndirectory = \"https://ca.internal/directory\"\n",
-    );
-    let run = Run::settled(&lab);
-    lab.change("[machine.local]", "[machine.local]\ndisk_gib = 10");
-    let notes = run.plan_allowing(&lab, DATA_LOSS).notes;
-    assert_eq!(
-        notes,
-        [
-            "the edge's certificates go with the machine's disk and are asked for anew; on a volume of [data] they would stay"
-        ]
-    );
+    let anew = "the edge's certificates go with the machine's disk and are asked for anew";
+    let stay = "on a volume of [data] they would stay";
+    let own = "mode = \"acme\"\ndirectory = \"https://ca.internal/directory\"\n";
+    for (tls, told) in [
+        (own, format!("{anew}; {stay}")),
+        (
+            "mode = \"internal\"\n",
+            "the edge's own authority goes with the machine's disk: who trusts it has to trust the new ca_certificate; \
+             on a volume of [data] it would stay"
+                .to_owned(),
+        ),
+    ] {
+        let lab = Lab::demo();
+        lab.change("[data]\nvolume_gib = 5\n", &format!("[tls]\n{tls}"));
+        let mut run = Run::settled(&lab);
+        lab.change("[machine.local]", "[machine.local]\ndisk_gib = 10");
+        assert_eq!(run.plan_allowing(&lab, DATA_LOSS).notes, [told.clone()]);
+        run.world.machine = None;
+        let gone = "the machine that the state knows is gone; a new one is made".to_owned();
+        assert_eq!(run.plan_allowing(&lab, DATA_LOSS).notes, [gone, told]);
+        // With a volume nothing is told.
+        let lab = Lab::demo();
+        lab.change("[stacks.postgres]", &format!("[tls]\n{tls}[stacks.postgres]"));
+        let run = Run::settled(&lab);
+        lab.change("[machine.local]", "[machine.local]\ndisk_gib = 10");
+        assert_eq!(run.plan_allowing(&lab, DATA_LOSS).notes, Vec::<String>::new());
+    }
 }

@@ -264,6 +264,7 @@ fn a_volume_comes_with_a_new_machine_only() {
         size_gib     5
     ~ machine.address
         attached_to: (none) → machine.instance
+    note: the edge's own authority goes with the machine's disk: who trusts it has to trust the new ca_certificate
     demo: 6 to add, 1 to change, 1 to replace, 0 to remove.
     ");
     assert_eq!(run.world.count(&Deed::Made), 1);

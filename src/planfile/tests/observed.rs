@@ -60,6 +60,7 @@ fn probe() -> Probe {
         }],
         memory: Memory::default(),
         uptime_seconds: Some(1),
+        starting: false,
     }
 }
 
@@ -110,6 +111,7 @@ fn every_field_of_a_probe_counts_or_moves_by_itself() {
         disk: _,
         memory: _,
         uptime_seconds: _,
+        starting: _,
     } = probe();
 
     assert!(!counts(|p| p.probe = 2));
@@ -138,6 +140,7 @@ fn every_field_of_a_probe_counts_or_moves_by_itself() {
     assert!(!counts(|p| p.memory.available_bytes = 1));
     assert!(!counts(|p| p.memory.total_bytes = 1));
     assert!(!counts(|p| p.uptime_seconds = Some(2)));
+    assert!(!counts(|p| p.starting = true));
 }
 
 #[test]

@@ -26,7 +26,10 @@ pub(super) struct Opened(Arc<Mutex<Option<(String, String)>>>);
 
 /// The firewalls that this process looked at just now, so that a caller is let in without another look. Good for one time.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Seen(Arc<Mutex<Option<(Instant, Vec<Firewall>)>>>);
+pub(super) struct Seen(Arc<Mutex<Option<Look>>>);
+
+/// When, and what was there.
+type Look = (Instant, Vec<Firewall>);
 
 impl Seen {
     pub(super) fn note(&self, all: &[Firewall]) {

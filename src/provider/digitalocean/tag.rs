@@ -120,7 +120,8 @@ pub(super) async fn sweep(cloud: &DigitalOcean, owner: &Owner) -> Result<(), Pro
     let address = marks::fact(&owner.lineage, marks::ADDRESS, "");
     for tag in of_life(cloud, owner).await? {
         let borne = tag.resources.as_ref().is_some_and(|resources| resources.count > 0);
-        if !(lives && borne) && !tag.name.to_ascii_lowercase().starts_with(&address) {
+        let stays = lives && borne || tag.name.to_ascii_lowercase().starts_with(&address);
+        if !stays {
             delete(cloud, &tag.name).await?;
         }
     }

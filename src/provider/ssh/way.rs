@@ -122,7 +122,7 @@ impl Way {
         // Its own choice of files goes by the user's entry in passwd, not by HOME.
         let mut config = tempfile::NamedTempFile::new().map_err(failed)?;
         let own = own_config().map_or_else(String::new, |path| format!("Include \"{}\"\n", path.display()));
-        write!(config, "{own}Include /etc/ssh/ssh_config\n").map_err(failed)?;
+        writeln!(config, "{own}Include /etc/ssh/ssh_config").map_err(failed)?;
         let mut command = Command::new("ssh");
         command.arg("-F").arg(config.path());
         let output = command

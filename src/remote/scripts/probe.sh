@@ -38,6 +38,12 @@ containers() {
 images() { docker images --no-trunc --format '{{.ID}} {{.Repository}}:{{.Tag}}'; }
 networks() { docker network ls --format '{{.Name}} {{.ID}} {{.Label "provision"}}'; }
 
+# While the host starts, docker's socket takes questions that its daemon answers minutes later.
+docker_is_up() {
+  read -r system <"$T/system" || return 0
+  case $system in initializing | starting) systemctl -q is-active docker.service 2>/dev/null ;; esac
+}
+
 data_root() {
   root=/var/lib/docker
   [ ! -r /etc/docker/daemon.json ] || while read -r line; do
@@ -249,15 +255,17 @@ BEGIN {
   print ",\"containers\":" list(T "/containers", 0) ",\"images\":" images()
   print ",\"networks\":[" networks(0) "],\"own_networks\":{" networks(1) "}"
   print ",\"volumes\":" list(T "/volumes", 1)
-  print ",\"listeners\":" listeners() ",\"disk\":" disk() ",\"memory\":" memory() ",\"uptime_seconds\":" (up[1] + 0) "}"
+  print ",\"listeners\":" listeners() ",\"disk\":" disk() ",\"memory\":" memory() ",\"uptime_seconds\":" (up[1] + 0)
+  print ",\"starting\":" (slurp(T "/system") ~ /^(initializing|starting)$/ ? "true" : "false") "}"
 }'
 
 main() {
   exec </dev/null
   T=$(mktemp -d /run/provision-probe.XXXXXX) || exit 1
   trap 'rm -rf "$T"' EXIT
+  systemctl is-system-running >"$T/system" 2>/dev/null
   # Docker's client is the slow one: side by side with the rest.
-  if command -v docker >/dev/null; then
+  if command -v docker >/dev/null && docker_is_up; then
     containers >"$T/containers" 2>"$T/complaints" &
     images >"$T/images" 2>/dev/null &
     networks >"$T/networks" 2>/dev/null &

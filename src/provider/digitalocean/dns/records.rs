@@ -272,11 +272,11 @@ impl Records {
 
     /// A claim of ours that was made twice.
     fn spare_claim(&self, owner: &Owner) -> Option<Step> {
-        let ours = self
+        let mut ours = self
             .claims
             .iter()
             .filter(|claim| claim::is_of(&claim.data, &owner.lineage));
-        ours.skip(1).next().map(|claim| Step::Remove { id: claim.id })
+        ours.nth(1).map(|claim| Step::Remove { id: claim.id })
     }
 }
 
