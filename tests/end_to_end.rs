@@ -68,7 +68,7 @@ fn two_of_the_systems_serve() {
 
 /// Three instances consume one queue; with real PostgreSQL, RabbitMQ, Redis and Node, and stand-ins for the rest.
 #[test]
-#[ignore = "a quarter of an hour of emulation: `make machines`"]
+#[ignore = "half an hour of emulation: `make machines`"]
 fn the_event_platform_serves() {
     if let Some(lab) = Lab::new("events", "debian-13-docker.qcow2") {
         stand_ins::events(&lab);
@@ -77,7 +77,7 @@ fn the_event_platform_serves() {
 
 /// Seven services behind a gateway, each with its own schema.
 #[test]
-#[ignore = "a quarter of an hour of emulation: `make machines`"]
+#[ignore = "half an hour of emulation: `make machines`"]
 fn the_passport_platform_serves() {
     if let Some(lab) = Lab::new("passport", "debian-13-docker.qcow2") {
         stand_ins::passport(&lab);
@@ -86,7 +86,7 @@ fn the_passport_platform_serves() {
 
 /// Migrated, seeded once, its master key rotated.
 #[test]
-#[ignore = "a quarter of an hour of emulation: `make machines`"]
+#[ignore = "half an hour of emulation: `make machines`"]
 fn the_commerce_suite_serves() {
     if let Some(lab) = Lab::new("suite", "debian-13-docker.qcow2") {
         stand_ins::suite(&lab);
