@@ -252,15 +252,16 @@ fn overrides(
         .services
         .keys()
         .map(|name| {
-            let mounted = seen_files(&source.compose, name, files);
-            let digest = (!mounted.is_empty()).then(|| {
-                let lines: String = mounted
-                    .iter()
-                    .filter_map(|path| files.get(*path).map(|file| (path, file)))
-                    .map(|(path, file)| format!("{} {path}\n", file.fingerprint(given.bindings)))
-                    .collect();
-                Digest::of(lines)
-            });
+            let mounted = seen_files(&source.compose, name, files)
+                .into_iter()
+                .filter_map(|path| files.get(path).map(|file| (path, file)))
+                .map(|(path, file)| format!("{} {path}\n", file.fingerprint(given.bindings)));
+            // What Compose copies into a container out of a variable is not in the configuration that it compares.
+            let copied = copied_values(&source.compose, name, files)
+                .into_iter()
+                .map(|(variable, value)| format!("{} ${variable}\n", Digest::of(value.fingerprinted(given.bindings))));
+            let lines: String = mounted.chain(copied).collect();
+            let digest = (!lines.is_empty()).then(|| Digest::of(lines));
             (
                 name.clone(),
                 ServiceOverride {
@@ -299,13 +300,31 @@ fn seen_files<'a>(compose: &Compose, service: &str, files: &'a BTreeMap<String, 
         .collect()
 }
 
+/// The variables behind the Compose secrets and configs that a service uses, with what `.env` gives them.
+fn copied_values<'a>(
+    compose: &'a Compose,
+    service: &str,
+    files: &'a BTreeMap<String, DesiredFile>,
+) -> BTreeMap<&'a String, &'a Rendered> {
+    let (Some(service), Some(Body::DotEnv(values))) =
+        (compose.services.get(service), files.get(DOT_ENV).map(|file| &file.body))
+    else {
+        return BTreeMap::new();
+    };
+    let extends = service.extends.is_some();
+    used(&compose.secret_variables, &service.secrets, extends)
+        .chain(used(&compose.config_variables, &service.configs, extends))
+        .filter_map(|variable| values.get_key_value(variable.get()))
+        .collect()
+}
+
 fn used<'c>(
     list: &'c [(String, Spanned<String>)],
     names: &BTreeSet<String>,
     all: bool,
 ) -> impl Iterator<Item = &'c Spanned<String>> {
     let used = list.iter().filter(move |(name, _)| all || names.contains(name));
-    used.map(|(_, file)| file)
+    used.map(|(_, from)| from)
 }
 
 /// Who uses each secret of a stack: through a file that a service sees, or a variable that its part of the Compose file names.

@@ -36,6 +36,8 @@ pub struct Compose {
     pub config_files: Vec<(String, Spanned<String>)>,
     /// Variables that top-level `secrets` are read from, with the secrets' names.
     pub secret_variables: Vec<(String, Spanned<String>)>,
+    /// Variables that top-level `configs` are read from, with the configs' names.
+    pub config_variables: Vec<(String, Spanned<String>)>,
     /// Where `include` stands.
     pub include: Option<Range<usize>>,
     /// Every `${NAME}` in a value, each place once.
@@ -160,29 +162,9 @@ impl View<'_> {
                 Some((key.name.clone(), spanned(file)?))
             }));
         }
-        self.secret_variables(root, &mut compose);
+        compose.secret_variables = copied_variables(root, "secrets", |service| &service.secrets, &mut compose);
+        compose.config_variables = copied_variables(root, "configs", |service| &service.configs, &mut compose);
         compose
-    }
-
-    /// A secret that Compose copies out of a variable: whoever uses the secret uses the variable, and it must be set.
-    fn secret_variables(&self, root: &Node, compose: &mut Compose) {
-        let entries = root.get("secrets").into_iter().flat_map(|(_, node)| node.entries());
-        for (key, entry) in entries {
-            let Some(variable) = entry.get("environment").and_then(|(_, name)| spanned(name)) else {
-                continue;
-            };
-            for service in compose.services.values_mut() {
-                if service.secrets.contains(&key.name) || service.extends.is_some() {
-                    service.variables.insert(variable.get().clone());
-                }
-            }
-            compose.variables.push(Variable {
-                name: variable.get().clone(),
-                span: variable.span(),
-                required: true,
-            });
-            compose.secret_variables.push((key.name.clone(), variable));
-        }
     }
 
     fn service(&mut self, name: &str, node: &Node) -> Service {
@@ -378,6 +360,34 @@ fn env_files(node: &Node) -> Vec<Spanned<String>> {
         None => spanned(item),
     };
     items.iter().filter_map(path).collect()
+}
+
+/// Secrets or configs that Compose copies out of a variable: whoever uses one uses the variable, and it must be set.
+fn copied_variables(
+    root: &Node,
+    list: &str,
+    used: impl Fn(&Service) -> &BTreeSet<String>,
+    compose: &mut Compose,
+) -> Vec<(String, Spanned<String>)> {
+    let mut copied = Vec::new();
+    let entries = root.get(list).into_iter().flat_map(|(_, node)| node.entries());
+    for (key, entry) in entries {
+        let Some(variable) = entry.get("environment").and_then(|(_, name)| spanned(name)) else {
+            continue;
+        };
+        for service in compose.services.values_mut() {
+            if used(service).contains(&key.name) || service.extends.is_some() {
+                service.variables.insert(variable.get().clone());
+            }
+        }
+        compose.variables.push(Variable {
+            name: variable.get().clone(),
+            span: variable.span(),
+            required: true,
+        });
+        copied.push((key.name.clone(), variable));
+    }
+    copied
 }
 
 #[cfg(test)]

@@ -10,14 +10,14 @@ use crate::names::{Digest, EnvironmentName, StackName};
 /// The name of the override's file.
 pub const OVERRIDE: &str = "compose.provision.yaml";
 
-/// The label that carries the digest of the files a service mounts: Compose sees a changed label and re-creates exactly
-/// the services whose files changed, which it does not do for a changed file alone.
+/// The label that carries the digest of the files a service mounts, and of the variables that its secrets and configs are copied from:
+/// Compose sees a changed label and re-creates exactly the services whose files or values changed, which it does not do for these alone.
 pub const FILES_LABEL: &str = "provision.files";
 
 /// What one service gets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServiceOverride {
-    /// Digest over the files that the service mounts; none when it mounts none.
+    /// Digest over the files that the service mounts and the values that are copied into it; none when there are none.
     pub files: Option<Digest>,
     /// Instances, when asked for.
     pub scale: Option<u32>,

@@ -3,7 +3,9 @@
 use insta::assert_snapshot;
 
 use super::{demo, settle, shown};
+use crate::desired::Body;
 use crate::fixture::{Deed, Lab, Run};
+use crate::render::compose::OVERRIDE;
 
 /// Two services and a job that use three secrets in four ways.
 fn shop() -> (Lab, Run) {
@@ -66,6 +68,66 @@ fn a_rotation_names_exactly_the_services_that_it_restarts() {
         secret STRIPE_KEY: as deployed → rotated; restarts shop, worker
     demo: 0 to add, 1 to change, 0 to replace, 0 to remove.
     ");
+}
+
+/// Compose compares neither the contents of mounted files nor the variables that it copies secrets and configs from.
+#[test]
+fn whoever_is_said_to_restart_has_another_label() {
+    let lab = Lab::demo();
+    lab.write(
+        "shop/compose.yaml",
+        "\
+services:
+  of-file: { image: shop:1, secrets: [file] }
+  of-variable: { image: shop:1, secrets: [variable] }
+  of-config: { image: shop:1, configs: [{ source: config, target: /c }] }
+  bystander: { image: shop:1 }
+secrets:
+  file: { file: ./file }
+  variable: { environment: VARIABLE }
+configs:
+  config: { environment: CONFIG }
+",
+    );
+    lab.write("shop/file.hbs", "{{secrets.FILE}}");
+    lab.write(
+        "shop/stack.toml",
+        "\
+[secrets]
+FILE = { bundle = true }
+VARIABLE = { bundle = true }
+CONFIG = { bundle = true }
+[env]
+VARIABLE = \"{{secrets.VARIABLE}}\"
+CONFIG = \"{{secrets.CONFIG}}\"
+",
+    );
+    lab.change("[stacks.demo]", "[stacks.shop]\npath = \"../shop\"\n\n[stacks.demo]");
+    let labels = |lab: &Lab| {
+        let desired = lab.desired(None);
+        let shop = desired
+            .stacks
+            .iter()
+            .find(|stack| stack.name.as_str() == "shop")
+            .unwrap();
+        let Body::Text(text) = &shop.files[OVERRIDE].body else {
+            panic!("the override is a text");
+        };
+        let document: serde_json::Value = serde_saphyr::from_str(text.marked()).unwrap();
+        ["of-file", "of-variable", "of-config", "bystander"]
+            .map(|service| document["services"][service]["labels"]["provision.files"].clone())
+    };
+    let mut lab = lab;
+    let mut before = labels(&lab);
+    assert!(before[3].is_null(), "{before:?}");
+    for (place, secret) in ["FILE", "VARIABLE", "CONFIG"].into_iter().enumerate() {
+        lab.secret(secret, "5ecret-other");
+        let after = labels(&lab);
+        for (index, (old, new)) in before.iter().zip(&after).enumerate() {
+            assert_eq!(old != new, index == place, "{secret}: {before:?} {after:?}");
+        }
+        before = after;
+    }
 }
 
 #[test]
