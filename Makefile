@@ -35,7 +35,7 @@ test-code:
 clean-demo: ## take the demo back
 	@$(PROVISION) destroy demo --yes
 
-machines: install-machines ## the stories that `make test` has no time for: a Droplet, somebody else's host, the five systems; an hour and a half
+machines: install-machines ## the stories that `make test` has no time for: the whole life at both clouds and on somebody else's host, the five systems; an hour and a half
 	@$(MAKE) --no-print-directory -j2 build-tests lab-machines lab-python
 	$(CARGO) test --test end_to_end -- --ignored
 

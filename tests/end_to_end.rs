@@ -110,9 +110,19 @@ fn a_host_of_somebody_else_is_left_as_it_was_found() {
     }
 }
 
-/// The same on EC2, as the lab's double has it: instances are virtual machines, volumes are disks, addresses move.
+/// On EC2, as the lab's double has it: instances are virtual machines, volumes are disks, addresses move. What happens there alone.
 #[cfg(feature = "aws")]
 #[test]
+fn an_instance_in_the_cloud_is_changed_replaced_and_swept() {
+    if let Some((lab, cloud)) = Lab::in_cloud::<aws::Aws>("cloud") {
+        life::days(&lab, &cloud);
+    }
+}
+
+/// The same life there.
+#[cfg(feature = "aws")]
+#[test]
+#[ignore = "a quarter of an hour of emulation: `make machines`"]
 fn an_instance_in_the_cloud_lives_through_its_days() {
     if let Some((lab, cloud)) = Lab::in_cloud::<aws::Aws>("cloud") {
         life::live(&lab, &cloud);
