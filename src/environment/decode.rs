@@ -92,7 +92,7 @@ fn leave_out_of(value: &mut Spanned<DeValue<'_>>, at: usize) -> bool {
 }
 
 /// Reads any TOML document whose type has a schema.
-pub(super) fn document<T: DeserializeOwned + JsonSchema>(source: &Source) -> Result<T, Problems> {
+pub(super) fn document<T: DeserializeOwned + JsonSchema + 'static>(source: &Source) -> Result<T, Problems> {
     let tree = parse(source)?;
     Problems::check(check::against(&super::schema::of::<T>(), source, &tree))?;
     T::deserialize(toml::Deserializer::from(tree)).map_err(|error| {

@@ -5,9 +5,9 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use super::{Mark, RenderError, Rendered, render};
+use super::{BuiltIn, Mark, RenderError, Rendered};
 
-const CADDYFILE: &str = include_str!("../../caddy/Caddyfile.hbs");
+static CADDYFILE: BuiltIn = BuiltIn::new(include_str!("../../caddy/Caddyfile.hbs"));
 
 /// The edge's Compose file.
 pub const COMPOSE: &str = include_str!("../../caddy/compose.yaml");
@@ -220,26 +220,23 @@ pub fn caddyfile(routes: &[Route], settings: &Settings) -> Result<Rendered, Rend
         _ => (None, None),
     };
     let placed = |name: Option<&String>| name.map(|name| format!("{CONFIG}/{name}"));
-    render(
-        CADDYFILE,
-        &json!({
-            "email": email.as_ref().map(Rendered::marked),
-            "internal": *certificates == Certificates::Internal,
-            "staging": *certificates == Certificates::AcmeStaging,
-            "directory": directory,
-            "root": placed(root),
-            "certificate": placed(certificate),
-            "key": placed(key),
-            "http3": http3,
-            "compression": compression,
-            "headers": lines(headers),
-            "snippets": snippets,
-            "signed_in": routes.iter().any(|route| matches!(route.guard, Guard::SignedIn(_))),
-            "https_port": Mark::HttpsPort.text(),
-            "default_host": default_host,
-            "sites": sites,
-        }),
-    )
+    CADDYFILE.render(&json!({
+        "email": email.as_ref().map(Rendered::marked),
+        "internal": *certificates == Certificates::Internal,
+        "staging": *certificates == Certificates::AcmeStaging,
+        "directory": directory,
+        "root": placed(root),
+        "certificate": placed(certificate),
+        "key": placed(key),
+        "http3": http3,
+        "compression": compression,
+        "headers": lines(headers),
+        "snippets": snippets,
+        "signed_in": routes.iter().any(|route| matches!(route.guard, Guard::SignedIn(_))),
+        "https_port": Mark::HttpsPort.text(),
+        "default_host": default_host,
+        "sites": sites,
+    }))
 }
 
 fn site(host: &Rendered, mut routes: Vec<&Route>) -> Value {

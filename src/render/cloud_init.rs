@@ -7,10 +7,10 @@ use base64::Engine as _;
 use flate2::{Compression, GzBuilder};
 use serde_json::json;
 
-use super::{Mark, RenderError, Rendered, render};
+use super::{BuiltIn, Mark, RenderError, Rendered};
 
-const USER_DATA: &str = include_str!("../../cloud-init/user-data.yaml.hbs");
-const CONVERGE: &str = include_str!("../../cloud-init/converge.sh.hbs");
+static USER_DATA: BuiltIn = BuiltIn::new(include_str!("../../cloud-init/user-data.yaml.hbs"));
+static CONVERGE: BuiltIn = BuiltIn::new(include_str!("../../cloud-init/converge.sh.hbs"));
 
 /// Where the converge script stands on a host.
 pub const CONVERGE_PATH: &str = "/usr/local/lib/provision/converge";
@@ -93,7 +93,7 @@ pub fn converge(base: &Base<'_>) -> Result<String, RenderError> {
         "whole": base.existing.is_none_or(|existing| existing.whole),
         "ours": base.existing.is_none(),
     });
-    render(CONVERGE, &context).map(|text| text.marked().to_owned())
+    CONVERGE.render(&context).map(|text| text.marked().to_owned())
 }
 
 /// The `#cloud-config` of a new machine. Its one secret, the first host key, is a mark and rotated after first contact.
@@ -116,7 +116,7 @@ pub fn user_data(
         "ttl_seconds": ttl_seconds,
         "converge_gz_b64": base64::engine::general_purpose::STANDARD.encode(gzip(converge.as_bytes())),
     });
-    render(USER_DATA, &context)
+    USER_DATA.render(&context)
 }
 
 /// Gzip without a time stamp: the same bytes for the same input.

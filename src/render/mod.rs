@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::names::Endpoint;
 use crate::secret::{FingerprintKey, REDACTED, Secret};
 
-pub use template::{RenderError, render, upper_snake};
+pub use template::{BuiltIn, RenderError, render, upper_snake};
 
 /// Brackets of a mark. From Unicode's private use area, so that no ordinary text holds them.
 const OPEN: char = '\u{E0F0}';

@@ -1,5 +1,7 @@
 //! Handlebars, made strict: an unknown name is an error with its place, and nothing is escaped for HTML.
 
+use std::sync::OnceLock;
+
 use handlebars::{
     Context, Handlebars, Helper, HelperResult, Output, RenderContext, RenderError as Failure, RenderErrorReason,
     TemplateErrorReason, no_escape,
@@ -28,6 +30,38 @@ pub struct RenderError {
 /// # Errors
 /// Syntax errors and names that the context does not hold.
 pub fn render(template: &str, context: &Value) -> Result<Rendered, RenderError> {
+    fill(&parse(template)?, context)
+}
+
+/// A template of this repository: parsed once, however often it is rendered.
+#[derive(Debug)]
+pub struct BuiltIn {
+    text: &'static str,
+    parsed: OnceLock<Result<Handlebars<'static>, RenderError>>,
+}
+
+impl BuiltIn {
+    /// A template with this text.
+    pub const fn new(text: &'static str) -> Self {
+        Self {
+            text,
+            parsed: OnceLock::new(),
+        }
+    }
+
+    /// As [`render`].
+    ///
+    /// # Errors
+    /// Those of [`render`], which means that the template in this repository is broken.
+    pub fn render(&self, context: &Value) -> Result<Rendered, RenderError> {
+        match self.parsed.get_or_init(|| parse(self.text)) {
+            Ok(registry) => fill(registry, context),
+            Err(broken) => Err(broken.clone()),
+        }
+    }
+}
+
+fn parse(template: &str) -> Result<Handlebars<'static>, RenderError> {
     let mut registry = Handlebars::new();
     registry.set_strict_mode(true);
     registry.register_escape_fn(no_escape);
@@ -46,6 +80,10 @@ pub fn render(template: &str, context: &Value) -> Result<Rendered, RenderError> 
                 help: Some("a template is written {{name}}; write \\{{ for two literal braces".to_owned()),
             }
         })?;
+    Ok(registry)
+}
+
+fn fill(registry: &Handlebars<'_>, context: &Value) -> Result<Rendered, RenderError> {
     registry
         .render("template", context)
         .map(Rendered::new)
