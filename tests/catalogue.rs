@@ -16,7 +16,7 @@ mod project;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use judge::compose_accepts;
+use judge::{compose_accepts, compose_says};
 use project::Project;
 use serde_json::Value;
 
@@ -259,6 +259,58 @@ fn all_stacks_layer_on_one_network() {
     }
     let compose_files = files.keys().filter(|path| path.ends_with("/compose.yaml"));
     assert_eq!(compose_files.count(), STACKS.len() - 1);
+}
+
+/// A stack of one's own in many files: what it includes is routed to, scaled, and on the shared network, as Compose itself sees it.
+#[test]
+fn included_services_are_the_stacks_own() {
+    let project = project(&format!(
+        "{MACHINE}[stacks.app]\npath = \"../app\"\nscale = {{ worker = 2 }}\n[routes]\n\"/\" = \"worker:8000\"\n"
+    ));
+    project.write("app/compose.yaml", "include: [more/compose.yaml]\n");
+    project.write("app/stack.toml", "[jobs]\nbefore_deploy = [\"migrate\"]\n");
+    project.write(
+        "app/more/compose.yaml",
+        "services:\n  worker:\n    image: app:1\n    env_file: [worker.env]\n    extends: {file: base.yaml, service: base}\n  \
+         migrate:\n    image: app:1\n    profiles: [jobs]\n",
+    );
+    project.write(
+        "app/more/base.yaml",
+        "services:\n  base:\n    image: base:1\n    volumes: [\"./conf:/conf:ro\"]\n",
+    );
+    project.write("app/more/worker.env", "A=1\n");
+    project.write("app/more/conf/app.conf", "fast = true\n");
+    let files = rendered(&project);
+    let ours: Value = serde_saphyr::from_str(&files["app/compose.provision.yaml"]).unwrap();
+    let worker = &ours["services"]["worker"];
+    assert_eq!(worker["scale"], 2);
+    assert!(
+        worker["labels"]["provision.files"].is_string(),
+        "its files are its own: {worker}"
+    );
+    if let Some(said) = compose_says(&project.root().join("out/stacks/app"), &[], &[]) {
+        let seen: Value = serde_saphyr::from_str(&said).unwrap();
+        assert_eq!(seen["services"]["worker"]["labels"], worker["labels"]);
+        assert_eq!(seen["services"]["worker"]["image"], "app:1");
+        assert_eq!(seen["networks"]["default"]["external"], true);
+    }
+    // Who changes a file that only an included service sees, makes that one anew.
+    project.write("app/more/conf/app.conf", "fast = false\n");
+    let changed: Value = serde_saphyr::from_str(&rendered(&project)["app/compose.provision.yaml"]).unwrap();
+    assert_ne!(changed["services"]["worker"], *worker);
+    assert_eq!(changed["services"]["migrate"], ours["services"]["migrate"]);
+    // Found by its name, so no other stack may have it.
+    project.write("other/compose.yaml", "services:\n  worker:\n    image: other:1\n");
+    let file = project.root().join("environments/demo.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(
+        &file,
+        text.replace("[routes]", "[stacks.other]\npath = \"../other\"\n[routes]"),
+    )
+    .unwrap();
+    let output = project.output(&["validate", "demo"]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && told.contains("worker"), "{told}");
 }
 
 /// Logs are read from where Docker keeps them, which a data volume moves.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use super::{Body, DesiredEdge, DesiredStack, Findings};
 use crate::environment::Sources;
-use crate::environment::compose::memory::{self, Limit};
-use crate::environment::compose::{Compose, filled};
+use crate::environment::compose::memory;
+use crate::environment::compose::{Compose, Service, filled};
 use crate::environment::diagnostic::Source;
 use crate::environment::model::Machine;
 use crate::provider::InstanceSpec;
@@ -59,7 +59,7 @@ pub fn plan(
     let mut shares = Vec::new();
     for stack in stacks {
         if let Some(source) = sources.stacks.get(&stack.name) {
-            let running = running(&source.limits, stack);
+            let running = running(&source.compose, stack);
             let of_stack = shares_of(&running, stack);
             let limited: u64 = of_stack.iter().map(|share| share.mib * share.instances).sum();
             // Services without a limit: what their author says that the stack needs.
@@ -78,16 +78,7 @@ pub fn plan(
     if let Some(edge) = edge
         && let Ok(compose) = Compose::decode(&Source::new("caddy/compose.yaml", crate::render::caddyfile::COMPOSE))
     {
-        let limits: Vec<Limit> = compose
-            .services
-            .iter()
-            .map(|(name, service)| Limit {
-                service: name.clone(),
-                memory: service.memory.as_ref().map(|memory| memory.get().clone()),
-                ..Limit::default()
-            })
-            .collect();
-        shares.extend(shares_of(&running(&limits, &edge.stack), &edge.stack));
+        shares.extend(shares_of(&running(&compose, &edge.stack), &edge.stack));
     }
     let limits_mib = shares.iter().map(|share| share.mib * share.instances).sum();
     let machine_mib = spec.and_then(InstanceSpec::memory_mib).map(u64::from);
@@ -102,30 +93,30 @@ pub fn plan(
     }
 }
 
-/// The services that run, with how many instances. Those that `include` brings run as its files say.
-fn running<'l>(limits: &'l [Limit], stack: &DesiredStack) -> Vec<(&'l Limit, u64)> {
-    let instances = |limit: &Limit| match stack.services.get(&limit.service) {
-        Some(service) => service.instances,
-        None => (!limit.called).then(|| limit.replicas.unwrap_or(1)),
-    };
-    let count = |limit: &'l Limit| Some((limit, u64::from(instances(limit)?)));
-    limits.iter().filter_map(count).collect()
+/// A service that runs, with how many instances.
+type Running<'c> = (&'c String, &'c Service, u64);
+
+fn running<'c>(compose: &'c Compose, stack: &DesiredStack) -> Vec<Running<'c>> {
+    let services = compose.services.iter();
+    services
+        .filter_map(|(name, service)| Some((name, service, u64::from(stack.services.get(name)?.instances?))))
+        .collect()
 }
 
-fn shares_of(running: &[(&Limit, u64)], stack: &DesiredStack) -> Vec<Share> {
+fn shares_of(running: &[Running<'_>], stack: &DesiredStack) -> Vec<Share> {
     let none = BTreeMap::new();
     let variables = match stack.files.get(".env").map(|file| &file.body) {
         Some(Body::DotEnv(variables)) => variables,
         _ => &none,
     };
-    let share = |(limit, instances): &(&Limit, u64)| {
+    let share = |(name, service, instances): &Running<'_>| {
         let value = |name: &str| match variables.get(name) {
             Some(text) => plain(text),
-            None => limit.variables.get(name).cloned(),
+            None => service.defaults.get(name).cloned(),
         };
-        let bytes = memory::bytes(&filled(limit.memory.as_ref()?, &value)?)?;
+        let bytes = memory::bytes(&filled(service.memory.as_ref()?.get(), &value)?)?;
         Some(Share {
-            name: limit.service.clone(),
+            name: (*name).clone(),
             instances: *instances,
             mib: bytes.div_ceil(MIB),
         })

@@ -175,7 +175,7 @@ fn dot_env(findings: &mut Findings<'_>, sources: &Sources, source: &StackSource,
 }
 
 /// Variables that the Compose file needs and nobody sets: Docker would make them empty texts, or stop half-way through an
-/// apply. What `include` brings is only known to the host.
+/// apply.
 fn unset_variables(findings: &mut Findings<'_>, source: &StackSource, dot_env: &DesiredFile) {
     let Body::DotEnv(set) = &dot_env.body else { return };
     let mut told = BTreeSet::new();
@@ -186,7 +186,8 @@ fn unset_variables(findings: &mut Findings<'_>, source: &StackSource, dot_env: &
         let known = set.contains_key(name) || asked || name == "COMPOSE_PROJECT_NAME";
         if variable.required && !known && told.insert(name) {
             findings.say(
-                Problem::at(&source.compose_source, variable.span.clone())
+                variable
+                    .place
                     .says(format!("nothing sets the variable {name}"))
                     .help(format!(
                         "set it with `env = {{ {name} = \"…\" }}` in [stacks.{}], in [env] of stack.toml, or give it a default: ${{{name}:-…}}",
@@ -279,13 +280,11 @@ fn seen_files<'a>(compose: &Compose, service: &str, files: &'a BTreeMap<String, 
     let Some(service) = compose.services.get(service) else {
         return BTreeSet::new();
     };
-    // What a service extends may bring further secrets and configs: all of them are taken to be its.
-    let extends = service.extends.is_some();
     let roots: Vec<&str> = service
         .relative_binds()
         .chain(&service.env_files)
-        .chain(used(&compose.secret_files, &service.secrets, extends))
-        .chain(used(&compose.config_files, &service.configs, extends))
+        .chain(used(&compose.secret_files, &service.secrets))
+        .chain(used(&compose.config_files, &service.configs))
         .map(|path| path.get().trim_start_matches("./").trim_end_matches('/'))
         .collect();
     let under = |path: &str, root: &str| {
@@ -311,9 +310,8 @@ fn copied_values<'a>(
     else {
         return BTreeMap::new();
     };
-    let extends = service.extends.is_some();
-    used(&compose.secret_variables, &service.secrets, extends)
-        .chain(used(&compose.config_variables, &service.configs, extends))
+    used(&compose.secret_variables, &service.secrets)
+        .chain(used(&compose.config_variables, &service.configs))
         .filter_map(|variable| values.get_key_value(variable.get()))
         .collect()
 }
@@ -321,16 +319,13 @@ fn copied_values<'a>(
 fn used<'c>(
     list: &'c [(String, Spanned<String>)],
     names: &BTreeSet<String>,
-    all: bool,
 ) -> impl Iterator<Item = &'c Spanned<String>> {
-    let used = list.iter().filter(move |(name, _)| all || names.contains(name));
+    let used = list.iter().filter(move |(name, _)| names.contains(name));
     used.map(|(_, from)| from)
 }
 
 /// Who uses each secret of a stack: through a file that a service sees, or a variable that its part of the Compose file names.
 fn users(compose: &Compose, files: &BTreeMap<String, DesiredFile>) -> BTreeMap<String, Users> {
-    // What `include` and `extends` bring is only known to the host.
-    let open = compose.include.is_some() || compose.services.values().any(|service| service.extends.is_some());
     let mut users: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut shared = BTreeSet::new();
     for secret in files.values().flat_map(DesiredFile::secret_names) {
@@ -346,7 +341,9 @@ fn users(compose: &Compose, files: &BTreeMap<String, DesiredFile>) -> BTreeMap<S
             .variables
             .iter()
             .flat_map(|variable| secrets_of(files, variable));
-        for secret in seen.chain(named) {
+        let copied = copied_values(compose, name, files);
+        let copied = copied.into_values().flat_map(Rendered::secret_names);
+        for secret in seen.chain(named).chain(copied) {
             users.entry(secret).or_default().insert(name.clone());
         }
     }
@@ -356,7 +353,7 @@ fn users(compose: &Compose, files: &BTreeMap<String, DesiredFile>) -> BTreeMap<S
     users
         .into_iter()
         .map(
-            |(secret, services)| match open || services.is_empty() || shared.contains(&secret) {
+            |(secret, services)| match services.is_empty() || shared.contains(&secret) {
                 true => (secret, Users::Stack),
                 false => (secret, Users::Services(services)),
             },

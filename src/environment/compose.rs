@@ -1,11 +1,11 @@
 //! A view of a Compose file: what the checks and the plan need to know, with its places. Everything else is ignored.
 //!
 //! The host's own `docker compose config` has the last word over `extends`, `include`, profiles and interpolation; this
-//! view finds the mistakes that can be found without a host. `${…}` stays as it is written. What services ask of the host beyond a
-//! container's walls, and their memory limits, are read through `extends` and `include` as well ([`claims`], [`memory`]).
+//! view finds the mistakes that can be found without a host. `${…}` stays as it is written. Of one file the view is [`Compose::decode`];
+//! of a stack it is the whole that all its files make together ([`follow()`]).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
+use std::sync::Arc;
 
 use super::diagnostic::{Problem, Problems, Source};
 use super::model::Spanned;
@@ -16,6 +16,7 @@ mod follow;
 pub mod memory;
 mod ports;
 mod variables;
+mod whole;
 
 pub(super) use follow::{Followed, follow};
 pub use ports::{Parts, Port};
@@ -38,8 +39,6 @@ pub struct Compose {
     pub secret_variables: Vec<(String, Spanned<String>)>,
     /// Variables that top-level `configs` are read from, with the configs' names.
     pub config_variables: Vec<(String, Spanned<String>)>,
-    /// Where `include` stands.
-    pub include: Option<Range<usize>>,
     /// Every `${NAME}` in a value, each place once.
     pub variables: Vec<Variable>,
     /// Names of the variables outside of `services`: what they change may be a matter of every service.
@@ -49,14 +48,8 @@ pub struct Compose {
 /// A service of a Compose file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Service {
-    /// Where its name stands.
-    pub span: Range<usize>,
     /// The image as written.
     pub image: Option<Spanned<String>>,
-    /// Where `build` stands.
-    pub build: Option<Range<usize>>,
-    /// Every entry of `ports`: all of them are reachable from outside, even those without a host port.
-    pub ports: Vec<Port>,
     /// Names under `networks`; none means `default`.
     pub networks: Vec<Spanned<String>>,
     /// Bind mounts of the host's files, with the source as written: relative to the stack's folder, or absolute.
@@ -75,18 +68,14 @@ pub struct Service {
     pub profiles: Vec<String>,
     /// Services it waits for.
     pub depends_on: Vec<Spanned<String>>,
-    /// Whether it has a health check that is not switched off.
-    pub healthcheck: bool,
     /// `deploy.replicas`, or `scale`, when it is a number.
     pub replicas: Option<u32>,
     /// `restart` as written.
     pub restart: Option<String>,
-    /// `container_name`: such a service can run only once.
-    pub container_name: Option<Spanned<String>>,
-    /// Where `extends` stands.
-    pub extends: Option<Range<usize>>,
     /// `mem_limit`, or `deploy.resources.limits.memory`, as written.
     pub memory: Option<Spanned<String>>,
+    /// Values of variables that only the file has which includes it; those of the stack win.
+    pub defaults: Arc<BTreeMap<String, String>>,
 }
 
 impl Service {
@@ -100,11 +89,20 @@ impl Compose {
     /// Reads a Compose file; all mistakes that the view sees at once.
     pub fn decode(source: &Source) -> Result<Self, Problems> {
         let root = yaml::parse(source)?;
+        if root.get("services").is_none() && root.get("include").is_none() {
+            let problem = source.at(0..0).says("a Compose file needs `services`");
+            return Err(problem.help("add `services:` with at least one service").into());
+        }
+        Self::read(source, &root)
+    }
+
+    /// The view of what was parsed, which may be a part of a stack that has no services of its own.
+    fn read(source: &Source, root: &Node) -> Result<Self, Problems> {
         let mut view = View {
             source,
             problems: Vec::new(),
         };
-        let compose = view.compose(&root);
+        let compose = view.compose(root);
         Problems::check(view.problems)?;
         Ok(compose)
     }
@@ -118,8 +116,7 @@ struct View<'s> {
 impl View<'_> {
     fn compose(&mut self, root: &Node) -> Compose {
         let mut compose = Compose {
-            include: root.get("include").map(|(key, _)| key.span.clone()),
-            variables: variables::variables(root),
+            variables: variables::variables(self.source, root),
             shared_variables: root
                 .entries()
                 // What stands under `x-…` counts where it is used.
@@ -131,18 +128,12 @@ impl View<'_> {
         match root.get("services") {
             Some((_, services)) if matches!(services.value, Value::Map(_)) => {
                 for (key, node) in services.entries() {
-                    let mut service = self.service(&key.name, node);
-                    service.span = key.span.clone();
+                    let service = self.service(&key.name, node);
                     compose.services.insert(key.name.clone(), service);
                 }
             }
             Some((_, other)) => self.wrong(other, "services", "a mapping of services"),
-            None if compose.include.is_some() => {}
-            None => {
-                let problem = self.source.at(0..0).says("a Compose file needs `services`");
-                self.problems
-                    .push(problem.help("add `services:` with at least one service"));
-            }
+            None => {}
         }
         for (name, into) in [("volumes", &mut compose.volumes), ("networks", &mut compose.networks)] {
             if let Some((_, node)) = root.get(name) {
@@ -162,8 +153,23 @@ impl View<'_> {
                 Some((key.name.clone(), spanned(file)?))
             }));
         }
-        compose.secret_variables = copied_variables(root, "secrets", |service| &service.secrets, &mut compose);
-        compose.config_variables = copied_variables(root, "configs", |service| &service.configs, &mut compose);
+        for (name, into) in [
+            ("secrets", &mut compose.secret_variables),
+            ("configs", &mut compose.config_variables),
+        ] {
+            let entries = root.get(name).into_iter().flat_map(|(_, node)| node.entries());
+            for (key, entry) in entries {
+                let Some(variable) = entry.get("environment").and_then(|(_, name)| spanned(name)) else {
+                    continue;
+                };
+                compose.variables.push(Variable {
+                    name: variable.get().clone(),
+                    place: self.source.at(variable.span()),
+                    required: true,
+                });
+                into.push((key.name.clone(), variable));
+            }
+        }
         compose
     }
 
@@ -177,22 +183,9 @@ impl View<'_> {
                 .map(|(_, value)| value)
                 .filter(|value| !matches!(value.value, Value::Null))
         };
-        let key = |key: &str| node.get(key).map(|(key, _)| key.span.clone());
-        let healthcheck = get("healthcheck").is_some_and(|check| {
-            !check.get("disable").is_some_and(|(_, off)| is_on(off))
-                && !check.get("test").is_some_and(|(_, test)| {
-                    test.items()
-                        .first()
-                        .unwrap_or(test)
-                        .text()
-                        .is_some_and(|text| text == "NONE")
-                })
-        });
+        self.check_ports(name, get("ports"));
         Service {
-            span: 0..0,
             image: self.scalar(name, "image", get("image")),
-            build: key("build"),
-            ports: self.ports(name, get("ports")),
             networks: get("networks").map(names).unwrap_or_default(),
             binds: self
                 .list(name, "volumes", get("volumes"))
@@ -210,29 +203,20 @@ impl View<'_> {
                 .map(|node| node.items().iter().filter_map(Node::text).collect())
                 .unwrap_or_default(),
             depends_on: get("depends_on").map(names).unwrap_or_default(),
-            healthcheck,
             replicas: memory::replicas(node),
             restart: get("restart").and_then(Node::text),
-            container_name: self.scalar(name, "container_name", get("container_name")),
-            extends: key("extends"),
             memory: memory::limit(node).and_then(|(key, limit)| self.scalar(name, key, Some(limit))),
+            defaults: Arc::default(),
         }
     }
 
-    fn ports(&mut self, service: &str, node: Option<&Node>) -> Vec<Port> {
-        let items = self.list(service, "ports", node);
-        let mut ports = Vec::new();
-        for item in items {
-            match ports::port(self.source, item) {
-                Some(port) => ports.push(port),
-                None => self.wrong(
-                    item,
-                    &format!("services.{service}.ports"),
-                    "ports such as \"127.0.0.1:8080:80\"",
-                ),
+    fn check_ports(&mut self, service: &str, node: Option<&Node>) {
+        for item in self.list(service, "ports", node) {
+            if ports::port(self.source, item).is_none() {
+                let path = format!("services.{service}.ports");
+                self.wrong(item, &path, "ports such as \"127.0.0.1:8080:80\"");
             }
         }
-        ports
     }
 
     fn list<'n>(&mut self, service: &str, key: &str, node: Option<&'n Node>) -> &'n [Node] {
@@ -360,34 +344,6 @@ fn env_files(node: &Node) -> Vec<Spanned<String>> {
         None => spanned(item),
     };
     items.iter().filter_map(path).collect()
-}
-
-/// Secrets or configs that Compose copies out of a variable: whoever uses one uses the variable, and it must be set.
-fn copied_variables(
-    root: &Node,
-    list: &str,
-    used: impl Fn(&Service) -> &BTreeSet<String>,
-    compose: &mut Compose,
-) -> Vec<(String, Spanned<String>)> {
-    let mut copied = Vec::new();
-    let entries = root.get(list).into_iter().flat_map(|(_, node)| node.entries());
-    for (key, entry) in entries {
-        let Some(variable) = entry.get("environment").and_then(|(_, name)| spanned(name)) else {
-            continue;
-        };
-        for service in compose.services.values_mut() {
-            if used(service).contains(&key.name) || service.extends.is_some() {
-                service.variables.insert(variable.get().clone());
-            }
-        }
-        compose.variables.push(Variable {
-            name: variable.get().clone(),
-            span: variable.span(),
-            required: true,
-        });
-        copied.push((key.name.clone(), variable));
-    }
-    copied
 }
 
 #[cfg(test)]

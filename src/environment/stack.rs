@@ -7,7 +7,6 @@ use include_dir::{Dir, include_dir};
 
 use super::check::nearest;
 use super::compose::claims::Claim;
-use super::compose::memory::Limit;
 use super::compose::{Compose, Followed, follow};
 use super::diagnostic::{Place, Problem, Problems, Source};
 use super::folder;
@@ -68,12 +67,10 @@ pub struct StackSource {
     pub compose_file: String,
     /// The text of the Compose file.
     pub compose_source: Source,
-    /// What the Compose file says.
+    /// What the Compose file says, with what it includes and extends.
     pub compose: Compose,
     /// What its services ask for beyond the walls of a container, through `extends` and `include`.
     pub claims: Vec<Claim>,
-    /// What its services may take of the memory, through `extends` and `include`.
-    pub limits: Vec<Limit>,
     /// What goes to the host, by path below the folder with `/` between: everything but `stack.toml`, `README.md` and
     /// `.env`. Names that end in `.hbs` are templates.
     pub files: BTreeMap<String, SourceFile>,
@@ -167,14 +164,13 @@ fn assemble(
         |result: Result<(), Problems>| problems.extend(result.err().into_iter().flat_map(Problems::into_vec));
     let mut manifest = Manifest::default();
     keep(Manifest::decode(&manifest_source).map(|read| manifest = read));
-    let mut compose = Compose::default();
-    let readable = Compose::decode(&compose_source).map(|read| compose = read);
+    let readable = Compose::decode(&compose_source).map(drop);
     let is_readable = readable.is_ok();
     keep(readable);
 
     let Followed {
+        compose,
         claims,
-        limits,
         problems: cannot,
     } = match is_readable {
         true => follow((*compose_file, &compose_source), shown, &|path| {
@@ -182,6 +178,8 @@ fn assemble(
         }),
         false => Followed::default(),
     };
+    // Of what could not be followed nobody knows what it has.
+    let is_whole = is_readable && cannot.is_empty();
     // A folder's own `.env` serves `docker compose` by hand; on the host that file is ours.
     files.retain(|path, _| !matches!(path.as_str(), ".env" | "README.md"));
     let stack = StackSource {
@@ -193,18 +191,15 @@ fn assemble(
         compose_source,
         compose,
         claims,
-        limits,
         files,
         mistakes: Vec::new(),
     };
     let mut mistakes = stack.clashing_files(at);
     mistakes.extend(cannot);
-    if is_readable {
+    if is_whole {
         mistakes.extend(stack.unknown_services());
         mistakes.extend(stack.missing_files());
-        if stack.compose.include.is_none() {
-            mistakes.extend(stack.manifest.backup.unknown(&stack.manifest_source, &stack.compose));
-        }
+        mistakes.extend(stack.manifest.backup.unknown(&stack.manifest_source, &stack.compose));
     }
     if !problems.is_empty() {
         problems.append(&mut mistakes);
@@ -248,10 +243,6 @@ impl StackSource {
 
     /// Names in `[jobs]` and `depends_on` that are no services.
     fn unknown_services(&self) -> Vec<Problem> {
-        // What `include` and `extends` bring is only known to the host.
-        if self.compose.include.is_some() {
-            return Vec::new();
-        }
         let services = &self.compose.services;
         let check = |source: &Source, asked: &Spanned<String>| {
             if services.contains_key(asked.get()) {

@@ -101,7 +101,7 @@ fn a_disk_that_runs_full_meanwhile_loses_nothing() {
     let run = Run::begin(&mut behind(&project, &own, &script));
     run.until("machine.instance: create");
     let inside = format!("/proc/{}/root{}/.provision", run.child.id(), project.root().display());
-    until_told(&format!("{inside}/demo/state.json"), "intended");
+    until_told(format!("{inside}/demo/state.json"), "intended");
     // The file system goes with the run; what is in it then is seen through a descriptor.
     let state = std::fs::File::open(format!("{inside}/demo/state.json")).unwrap();
     let fill = format!("cat /dev/zero >{inside}/fill");

@@ -74,8 +74,7 @@ impl Grant {
             .chain(source.claims.iter().map(|claim| &claim.service))
             .map(String::as_str)
             .collect();
-        let others = source.compose.include.is_some();
-        if !known.contains(service) && !others {
+        if !known.contains(service) {
             let list = known.iter().copied().collect::<Vec<_>>().join(", ");
             let help = match nearest(service, known.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`? it has: {list}"),

@@ -1,14 +1,14 @@
-//! The claims and memory limits of all services of a stack, through `extends` and `include`, as far as its own folder goes.
+//! A stack's services and what they claim, through `extends` and `include`, as far as its own folder goes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::super::diagnostic::{Place, Problem, Source};
+use super::super::diagnostic::{Place, Problem, Problems, Source};
 use super::super::yaml::{self, Node, Value};
 use super::claims::{Claim, own};
-use super::memory::Limit;
-use super::{Compose, env_files};
+use super::whole::Origin;
+use super::{Compose, Service, env_files, variables};
 
 /// How deep files may include each other, and services extend each other.
 const DEEPEST: usize = 32;
@@ -16,13 +16,13 @@ const DEEPEST: usize = 32;
 /// A single one of these keys in a service takes the place of what it extends; all others come together.
 const REPLACED: [&str; 4] = ["privileged", "network_mode", "pid", "use_api_socket"];
 
-/// What is known of all services of a stack.
+/// What the files of a stack make together.
 #[derive(Debug, Default)]
 pub(in super::super) struct Followed {
+    /// All services, each with what it extends, as if they stood in the stack's own file.
+    pub compose: Compose,
     /// What they ask for beyond the walls of a container.
     pub claims: Vec<Claim>,
-    /// What they may take of the memory, each service once.
-    pub limits: Vec<Limit>,
     /// Every file that cannot be followed.
     pub problems: Vec<Problem>,
 }
@@ -34,20 +34,23 @@ pub(in super::super) fn follow(main: (&str, &Source), shown: &str, file: &dyn Fn
         file,
         problems: Vec::new(),
         claims: Vec::new(),
-        limits: Vec::new(),
+        compose: Compose::default(),
         read: BTreeMap::new(),
         included: BTreeSet::new(),
         deep: false,
     };
     let (path, source) = main;
-    if let Ok(root) = yaml::parse(source) {
-        let document = Rc::new(Document::new(path, source.clone(), root));
-        follow.read.insert(path.to_owned(), Some(Rc::clone(&document)));
-        follow.document(&document, "", &Arc::default(), &mut vec![path.to_owned()]);
+    let parsed = yaml::parse(source).and_then(|root| Document::read(path, source.clone(), root));
+    match parsed.map(Rc::new) {
+        Ok(document) => {
+            follow.read.insert(path.to_owned(), Some(Rc::clone(&document)));
+            follow.document(&document, &Origin::default(), &mut vec![path.to_owned()]);
+        }
+        Err(problems) => follow.problems.extend(problems.into_vec()),
     }
     Followed {
+        compose: follow.compose,
         claims: follow.claims,
-        limits: follow.limits,
         problems: follow.problems,
     }
 }
@@ -58,19 +61,22 @@ struct Document {
     path: String,
     source: Source,
     root: Node,
+    /// The view of it alone.
+    compose: Compose,
     /// The place of each service among those of the document.
     services: BTreeMap<String, usize>,
 }
 
 impl Document {
-    fn new(path: &str, source: Source, root: Node) -> Self {
+    fn read(path: &str, source: Source, root: Node) -> Result<Self, Problems> {
         let names = root.get("services").into_iter().flat_map(|(_, node)| node.entries());
-        Self {
+        Ok(Self {
             path: path.to_owned(),
+            compose: Compose::read(&source, &root)?,
             source,
             services: names.enumerate().map(|(at, (key, _))| (key.name.clone(), at)).collect(),
             root,
-        }
+        })
     }
 
     fn folder(&self) -> &str {
@@ -90,7 +96,7 @@ struct Follow<'f> {
     file: &'f dyn Fn(&str) -> Option<Vec<u8>>,
     problems: Vec<Problem>,
     claims: Vec<Claim>,
-    limits: Vec<Limit>,
+    compose: Compose,
     /// Files that were read; none for one that could not be understood, which was told.
     read: BTreeMap<String, Option<Rc<Document>>>,
     /// Files whose services were taken in.
@@ -100,33 +106,26 @@ struct Follow<'f> {
 }
 
 impl Follow<'_> {
-    fn document(
-        &mut self,
-        document: &Rc<Document>,
-        folder: &str,
-        variables: &Arc<BTreeMap<String, String>>,
-        within: &mut Vec<String>,
-    ) {
-        for name in document.services.keys() {
-            let mut limit = Limit {
-                service: name.clone(),
-                variables: Arc::clone(variables),
-                ..Limit::default()
-            };
-            self.service(document, name, folder, &mut limit);
-            self.limits.push(limit);
+    fn document(&mut self, document: &Rc<Document>, origin: &Origin, within: &mut Vec<String>) {
+        self.compose.include(origin.resources(&document.compose));
+        for (name, service) in &document.compose.services {
+            let mut whole = origin.service(service.clone());
+            self.service(document, name, origin.clone(), &mut whole);
+            // Two of one name are refused by Compose itself, which looks deeper into what they say.
+            self.compose.services.entry(name.clone()).or_insert(whole);
         }
         let Some((_, include)) = document.root.get("include") else {
             return;
         };
         for entry in include.items() {
-            self.include(document, entry, folder, variables, within);
+            self.include(document, entry, origin, within);
         }
     }
 
     /// One service, and all that it extends.
-    fn service(&mut self, document: &Rc<Document>, name: &str, folder: &str, limit: &mut Limit) {
-        let (mut document, mut current, mut folder) = (Rc::clone(document), name.to_owned(), folder.to_owned());
+    fn service(&mut self, document: &Rc<Document>, name: &str, mut origin: Origin, whole: &mut Service) {
+        let own_file = document.path.clone();
+        let (mut document, mut current) = (Rc::clone(document), name.to_owned());
         let mut replaced: BTreeSet<&'static str> = BTreeSet::new();
         let mut passed: BTreeSet<(String, String)> = BTreeSet::new();
         loop {
@@ -134,15 +133,14 @@ impl Follow<'_> {
             let Some(service) = document.service(&current) else {
                 return;
             };
-            limit.add(service);
             for own in own(&document.source, &document.root, service) {
                 if !replaced.contains(own.key) {
                     self.claims.push(Claim {
                         service: name.to_owned(),
                         place: own.place,
-                        folder: folder.clone(),
+                        folder: origin.folder.clone(),
                         asks: own.asks,
-                        variables: Arc::clone(&limit.variables),
+                        variables: Arc::clone(&origin.variables),
                     });
                 }
             }
@@ -171,17 +169,18 @@ impl Follow<'_> {
                 let Some(other) = path.and_then(|path| self.load(&place, &path)) else {
                     return;
                 };
-                folder = other.folder().to_owned();
+                origin.folder = other.folder().to_owned();
+                origin.asked.get_or_insert_with(|| file.span.clone());
                 document = other;
             }
-            if document.service(&base).is_none() {
+            let Some(node) = document.service(&base) else {
                 let problem = base_at.says(format!(
                     "there is no service `{base}` in {} to extend",
                     document.source.name
                 ));
                 self.problems.push(problem.help("name one that is there"));
                 return;
-            }
+            };
             let round = passed.contains(&(document.path.clone(), base.clone()));
             if round || passed.len() >= DEEPEST {
                 let problem = match round {
@@ -194,19 +193,24 @@ impl Follow<'_> {
                 self.problems.push(problem.help("take one `extends` of the chain out"));
                 return;
             }
+            if let Some(service) = document.compose.services.get(&base) {
+                whole.extend(origin.service(service.clone()));
+            }
+            // Those of its own file are known.
+            if document.path != own_file {
+                for used in variables::variables(&document.source, node) {
+                    if !origin.variables.contains_key(&used.name) && !self.compose.variables.contains(&used) {
+                        self.compose.variables.push(used);
+                    }
+                }
+            }
             current = base;
         }
     }
 
     /// One entry of `include`: a path, or paths with a folder and variables of their own.
-    fn include(
-        &mut self,
-        document: &Rc<Document>,
-        entry: &Node,
-        folder: &str,
-        variables: &Arc<BTreeMap<String, String>>,
-        within: &mut Vec<String>,
-    ) {
+    fn include(&mut self, document: &Rc<Document>, entry: &Node, origin: &Origin, within: &mut Vec<String>) {
+        let outer = origin.folder.as_str();
         let at = document.source.at(entry.span.clone());
         let (written, options): (Vec<&Node>, Option<&Node>) = match &entry.value {
             Value::Map(_) => match entry.get("path") {
@@ -228,26 +232,25 @@ impl Follow<'_> {
             let place = document.source.at(node.span.clone());
             let path = node
                 .text()
-                .and_then(|text| self.inside(&place, "include", folder, &text));
+                .and_then(|text| self.inside(&place, "include", outer, &text));
             if let Some(path) = path {
                 found.push((place, path));
             }
         }
-        let Some(first) = found.first().map(|(_, path)| path.clone()) else {
+        let Some((place, first)) = found.first().cloned() else {
             return;
         };
-        let outer = folder;
         let own = first.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
         let project = options.and_then(|options| options.get("project_directory"));
         let folder = match project.and_then(|(_, node)| Some((node.span.clone(), node.text()?))) {
-            Some((span, text)) => match self.inside(&document.source.at(span), "include", folder, &text) {
+            Some((span, text)) => match self.inside(&document.source.at(span), "include", outer, &text) {
                 Some(folder) => folder,
                 None => return,
             },
             None => own,
         };
         let files = options.and_then(|options| options.get("env_file"));
-        let mut more = BTreeMap::clone(variables);
+        let mut more = BTreeMap::clone(&origin.variables);
         match files {
             Some((_, node)) => {
                 for file in env_files(node) {
@@ -260,7 +263,12 @@ impl Follow<'_> {
             None if !folder.is_empty() => self.variables(None, &format!("{folder}/.env"), &mut more),
             None => {}
         }
-        let more = Arc::new(more);
+        let asked = origin.asked.clone().unwrap_or(place.span);
+        let inner = Origin {
+            folder,
+            variables: Arc::new(more),
+            asked: Some(asked),
+        };
         for (place, path) in found {
             if within.contains(&path) || within.len() >= DEEPEST {
                 let problem = match within.contains(&path) {
@@ -275,7 +283,7 @@ impl Follow<'_> {
             }
             if let Some(other) = self.load(&place, &path) {
                 within.push(path);
-                self.document(&other, &folder, &more, within);
+                self.document(&other, &inner, within);
                 within.pop();
             }
         }
@@ -351,13 +359,10 @@ impl Follow<'_> {
         let read = Source::from_bytes(&format!("{}/{path}", self.shown), bytes);
         let read = read.and_then(|source| {
             let root = yaml::parse(&source)?;
-            if root.get("services").is_some() {
-                Compose::decode(&source)?;
-            }
-            Ok((source, root))
+            Document::read(path, source, root)
         });
         match read {
-            Ok((source, root)) => Some(Document::new(path, source, root)),
+            Ok(document) => Some(document),
             Err(problems) => {
                 self.problems.extend(problems.into_vec());
                 None
@@ -373,7 +378,7 @@ fn missing(place: &Place, path: &str) -> Problem {
 }
 
 /// A path below a folder; none when it leaves the stack's.
-fn join(folder: &str, path: &str) -> Option<String> {
+pub(super) fn join(folder: &str, path: &str) -> Option<String> {
     let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
     for part in path.split('/') {
         match part {

@@ -1,39 +1,6 @@
-//! Amounts of memory as Compose takes them, and which service has which limit, through `extends` and `include`.
-
-use std::collections::BTreeMap;
-use std::sync::Arc;
+//! Amounts of memory as Compose takes them, and where a service says what it may take, and how often it runs.
 
 use super::super::yaml::Node;
-
-/// What one service may take, and how often it runs.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Limit {
-    /// The service that has it: of an `extends` the one that extends.
-    pub service: String,
-    /// `mem_limit`, or `deploy.resources.limits.memory`, as written; none without a limit.
-    pub memory: Option<String>,
-    /// `deploy.replicas`, or `scale`, when it is a number.
-    pub replicas: Option<u32>,
-    /// Whether it is called alone, by one of its profiles.
-    pub called: bool,
-    /// Values of variables that only the file has which includes it; those of the stack win.
-    pub variables: Arc<BTreeMap<String, String>>,
-}
-
-impl Limit {
-    /// Takes what a service says that is extended, where nothing was said yet.
-    pub(super) fn add(&mut self, service: &Node) {
-        let written = |node: &Node| node.text();
-        self.memory = self
-            .memory
-            .take()
-            .or_else(|| limit(service).and_then(|(_, node)| written(node)));
-        self.replicas = self.replicas.or_else(|| replicas(service));
-        self.called |= service
-            .get("profiles")
-            .is_some_and(|(_, profiles)| !profiles.items().is_empty());
-    }
-}
 
 /// Where a service writes its limit, with the key's path: `deploy` wins over the older key.
 pub(super) fn limit(service: &Node) -> Option<(&'static str, &Node)> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::super::diagnostic::{Place, Source};
 use super::super::yaml::{Node, Value};
 
 /// One use of a variable.
@@ -10,25 +11,39 @@ use super::super::yaml::{Node, Value};
 pub struct Variable {
     /// Its name.
     pub name: String,
-    /// The value that it stands in.
-    pub span: Range<usize>,
+    /// The value that it stands in, which may be in another file.
+    pub place: Place,
     /// Whether it says nothing about what to do without it: `$NAME`, `${NAME}`, `${NAME:?…}`.
     pub required: bool,
 }
 
+/// A use, by the bytes of the value that it stands in.
+#[derive(PartialEq, Eq)]
+struct Use {
+    name: String,
+    span: Range<usize>,
+    required: bool,
+}
+
 /// Every variable in a value of the tree, each place once although aliases repeat it.
-pub(super) fn variables(root: &Node) -> Vec<Variable> {
+pub(super) fn variables(source: &Source, root: &Node) -> Vec<Variable> {
     let mut found = Vec::new();
     collect(root, &mut found);
     found.sort_by_key(|variable| variable.span.start);
-    let mut once: Vec<Variable> = Vec::new();
+    let mut once: Vec<Use> = Vec::new();
     for variable in found {
         let same_place = once.iter().rev().take_while(|other| other.span == variable.span);
         if !same_place.clone().any(|other| *other == variable) {
             once.push(variable);
         }
     }
-    once
+    once.into_iter()
+        .map(|Use { name, span, required }| Variable {
+            name,
+            place: source.at(span),
+            required,
+        })
+        .collect()
 }
 
 /// The names of all variables in a value.
@@ -38,7 +53,7 @@ pub(super) fn names(node: &Node) -> impl Iterator<Item = String> {
     found.into_iter().map(|variable| variable.name)
 }
 
-fn collect(node: &Node, found: &mut Vec<Variable>) {
+fn collect(node: &Node, found: &mut Vec<Use>) {
     match &node.value {
         Value::Text(text) => scan(text, &node.span, found),
         Value::List(items) => items.iter().for_each(|item| collect(item, found)),
@@ -49,7 +64,7 @@ fn collect(node: &Node, found: &mut Vec<Variable>) {
 
 /// Finds the variables of one text. Those inside another's default are only asked for when the other is unset. In one pass and without
 /// recursion: what is nested a hundred thousand deep costs time by its length and no stack.
-fn scan(text: &str, span: &Range<usize>, found: &mut Vec<Variable>) {
+fn scan(text: &str, span: &Range<usize>, found: &mut Vec<Use>) {
     let closing = closing_braces(text);
     // Where the defaults end that we are in.
     let mut within: Vec<usize> = Vec::new();
@@ -75,7 +90,7 @@ fn scan(text: &str, span: &Range<usize>, found: &mut Vec<Variable>) {
         }
         let end = closing.get(&at).copied().filter(|_| braced);
         let default = end.map_or("", |end| &text[begin + length..end]);
-        found.push(Variable {
+        found.push(Use {
             name: name.to_owned(),
             span: span.clone(),
             required: within.is_empty() && !default.trim_start_matches(':').starts_with(['-', '+']),

@@ -209,7 +209,7 @@ fn certificates_that_go_with_the_disk_are_told() {
         lab.change("[data]\nvolume_gib = 5\n", &format!("[tls]\n{tls}"));
         let mut run = Run::settled(&lab);
         lab.change("[machine.local]", "[machine.local]\ndisk_gib = 10");
-        assert_eq!(run.plan_allowing(&lab, DATA_LOSS).notes, [told.clone()]);
+        assert_eq!(run.plan_allowing(&lab, DATA_LOSS).notes, std::slice::from_ref(&told));
         run.world.machine = None;
         let gone = "the machine that the state knows is gone; a new one is made".to_owned();
         assert_eq!(run.plan_allowing(&lab, DATA_LOSS).notes, [gone, told]);

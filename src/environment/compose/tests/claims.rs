@@ -1,4 +1,4 @@
-//! What services ask for beyond their walls, and may take of the memory, through all files of a stack.
+//! What services ask for beyond their walls, through all files of a stack.
 
 use insta::assert_snapshot;
 
@@ -298,39 +298,4 @@ fn a_chain_without_end_is_a_problem_and_not_a_crash() {
         .map(|(name, text)| (name.as_str(), text.as_str()))
         .collect();
     assert!(asked(&files).1.contains("more than 32 deep"));
-}
-
-/// The nearest limit of an `extends` wins; a profile of it holds, too; each service is there once.
-#[test]
-fn limits_are_followed() {
-    let main = "include: [more/compose.yaml, more/compose.yaml]\nservices:\n  web:\n    image: w:1\n    extends: { file: base.yaml, service: far }\n  \
-                own:\n    image: o:1\n    mem_limit: 1g\n    scale: 2\n    extends: { file: base.yaml, service: far }\n";
-    let base = "services:\n  far:\n    image: b:1\n    deploy: { replicas: 3 }\n    extends: near\n  \
-                near:\n    mem_limit: ${SIZE:-64m}\n    profiles: [tools]\n";
-    let more = "services:\n  worker:\n    image: w:1\n    deploy: { replicas: 4, resources: { limits: { memory: \"${SIZE}\" } } }\n";
-    let all = [
-        ("base.yaml", base),
-        ("more/compose.yaml", more),
-        ("more/.env", "SIZE=32m\n"),
-    ];
-    let main = Source::new("app/compose.yaml", main);
-    let Followed { limits, problems, .. } = follow(("compose.yaml", &main), "app", &|path| {
-        let found = all.iter().find(|(name, _)| *name == path);
-        found.map(|(_, text)| text.as_bytes().to_vec())
-    });
-    assert!(problems.is_empty(), "{problems:?}");
-    let lines: Vec<String> = limits
-        .iter()
-        .map(|limit| {
-            format!(
-                "{} {:?} × {:?} called {} {:?}",
-                limit.service, limit.memory, limit.replicas, limit.called, limit.variables
-            )
-        })
-        .collect();
-    assert_snapshot!(lines.join("\n"), @r#"
-    own Some("1g") × Some(2) called true {}
-    web Some("${SIZE:-64m}") × Some(3) called true {}
-    worker Some("${SIZE}") × Some(4) called false {"SIZE": "32m"}
-    "#);
 }

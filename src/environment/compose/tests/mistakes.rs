@@ -143,12 +143,12 @@ fn deep_nesting_is_a_problem_and_not_a_crash() {
 
 #[test]
 fn places_are_right_with_windows_line_ends_and_a_byte_order_mark() {
-    let text = "\u{feff}# é\r\nservices:\r\n  wéb:\r\n    image: ü\r\n    ports: ['80:80', 81:81]\r\n";
+    let text = "\u{feff}# é\r\nservices:\r\n  wéb:\r\n    image: ü\r\n    networks: ['é', b]\r\n";
     let compose = Compose::decode(&source(text)).unwrap();
-    let (name, web) = compose.services.first_key_value().unwrap();
-    assert_eq!((name.as_str(), &text[web.span.clone()]), ("wéb", "wéb"));
-    let marked: Vec<&str> = web.ports.iter().map(|port| &text[port.span.clone()]).collect();
-    assert_eq!(marked, ["'80:80'", "81:81"]);
+    let web = &compose.services["wéb"];
+    assert_eq!(&text[web.image.as_ref().unwrap().span()], "ü");
+    let marked: Vec<&str> = web.networks.iter().map(|name| &text[name.span()]).collect();
+    assert_eq!(marked, ["'é'", "b"]);
 }
 
 fn check_places(text: &str) -> Result<(), TestCaseError> {
