@@ -3,11 +3,13 @@
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
+use tokio::time::sleep;
+
 use super::{ActError, HostLease, Ledger, Outcome, World};
 use crate::names::Endpoint;
 use crate::note::{Note, Say};
 use crate::plan::{Action, Plan, Step};
-use crate::provider::{Caller, Owner, Provider};
+use crate::provider::{Caller, Owner, Provider, ProviderError};
 use crate::remote::probe::Probe;
 use crate::remote::{ConnectPolicy, Session, Target};
 use crate::render::Bindings;
@@ -31,6 +33,9 @@ const FIRST_CONTACT: Duration = Duration::from_secs(15 * 60);
 
 /// How long a machine that was set up before may take, booting included.
 const CONTACT: Duration = Duration::from_secs(10 * 60);
+
+/// How often the provider is asked whether a machine that does not answer runs at all. Most answer sooner.
+const WATCH: Duration = Duration::from_secs(30);
 
 /// The provider, the host, and what is needed to reach and to fill it.
 pub struct RealWorld<'a> {
@@ -155,17 +160,14 @@ impl RealWorld<'_> {
                 self.provider.admit(self.owner, caller).await?;
             }
             let target = self.reach.target(endpoint);
-            self.session = Some(
-                Session::connect(
-                    &target,
-                    ConnectPolicy {
-                        deadline,
-                        first_contact,
-                    },
-                    say,
-                )
-                .await?,
-            );
+            let policy = ConnectPolicy {
+                deadline,
+                first_contact,
+            };
+            self.session = Some(tokio::select! {
+                session = Session::connect(&target, policy, say) => session?,
+                fallen = fall(self.provider, self.owner) => return Err(fallen.into()),
+            });
         }
         let session = self.session.as_ref().ok_or_else(no_address)?;
         self.lease.hold(session, say).await?;
@@ -187,8 +189,18 @@ impl RealWorld<'_> {
     }
 }
 
-fn no_address() -> crate::provider::ProviderError {
-    crate::provider::ProviderError {
+/// Ends when the provider says that the machine is off or gone.
+async fn fall(provider: &Provider, owner: &Owner) -> ProviderError {
+    loop {
+        sleep(WATCH).await;
+        if let Some(fallen) = provider.fallen(owner).await {
+            return fallen;
+        }
+    }
+}
+
+fn no_address() -> ProviderError {
+    ProviderError {
         what: "failed to reach the host: the state knows no address of its machine".to_owned(),
         remedy: Some("run apply again: it looks the machine up".to_owned()),
         why: None,

@@ -299,6 +299,28 @@ impl Provider {
         }
     }
 
+    /// Asked while a machine's sshd does not answer: that the machine is off or gone, which no waiting helps. A provider that cannot
+    /// be asked says nothing, and a host that was there before has none that could.
+    pub async fn fallen(&self, owner: &Owner) -> Option<ProviderError> {
+        let mut more = String::new();
+        let on = match &self.machine {
+            Machines::Local(local) => {
+                let [guest, qemu] = local.last_words(owner);
+                more = format!(". Its last words are in {} and {}", guest.display(), qemu.display());
+                local.has_power(owner).await
+            }
+            #[cfg(feature = "aws")]
+            Machines::Aws(aws) => aws.has_power(owner).await,
+            Machines::DigitalOcean(cloud) => cloud.has_power(owner).await,
+            Machines::Ssh(_) => return None,
+        };
+        matches!(on, Ok(false)).then(|| {
+            ProviderError::new("machine.instance went off while its sshd was waited for").with_remedy(format!(
+                "apply again: it is started, or made anew where it is gone{more}"
+            ))
+        })
+    }
+
     /// Gives an existing machine power. Nothing happens when it runs.
     ///
     /// # Errors

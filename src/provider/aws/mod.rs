@@ -91,6 +91,13 @@ impl Aws {
     pub async fn check(&self, owner: &Owner, spec: &InstanceSpec, say: Say<'_>) -> Result<(), ProviderError> {
         instance::check(self, owner, spec, say).await
     }
+    /// See [`super::Provider::fallen`].
+    ///
+    /// # Errors
+    /// When the region cannot be asked.
+    pub async fn has_power(&self, owner: &Owner) -> Result<bool, ProviderError> {
+        instance::has_power(self, owner).await
+    }
     /// See [`super::Provider::start`].
     pub async fn start(&self, owner: &Owner, say: Say<'_>) -> Result<Instance, ProviderError> {
         instance::start(self, owner, say).await

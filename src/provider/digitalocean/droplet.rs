@@ -75,6 +75,12 @@ async fn needed(cloud: &DigitalOcean, owner: &Owner, what: &str) -> Result<Dropl
     })
 }
 
+/// Whether it runs, or is about to.
+pub(super) async fn has_power(cloud: &DigitalOcean, owner: &Owner) -> Result<bool, ProviderError> {
+    let found = all(cloud, owner).await?;
+    Ok(chosen(owner, &found).is_some_and(|droplet| matches!(droplet.status.as_str(), "new" | "active")))
+}
+
 /// Gives it power.
 pub(super) async fn start(cloud: &DigitalOcean, owner: &Owner, say: Say<'_>) -> Result<Instance, ProviderError> {
     let droplet = needed(cloud, owner, "start").await?;

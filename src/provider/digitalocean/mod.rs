@@ -120,6 +120,13 @@ impl DigitalOcean {
     pub async fn check(&self, spec: &InstanceSpec) -> Result<(), ProviderError> {
         droplet::check(self, spec).await
     }
+    /// See [`super::Provider::fallen`].
+    ///
+    /// # Errors
+    /// When the account cannot be asked.
+    pub async fn has_power(&self, owner: &Owner) -> Result<bool, ProviderError> {
+        droplet::has_power(self, owner).await
+    }
     /// See [`super::Provider::start`].
     ///
     /// # Errors

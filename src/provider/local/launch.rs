@@ -186,7 +186,10 @@ impl Launch<'_> {
         let name = &self.machine.name;
         let failed =
             |why: std::io::Error| ProviderError::new(format!("failed to start QEMU for `{name}`")).because(why);
-        let log = std::fs::File::create(self.machine.log()).map_err(failed)?;
+        // Both write to it: QEMU itself once it is a daemon.
+        let log = std::fs::File::create(self.machine.log())
+            .and_then(|_| std::fs::File::options().append(true).open(self.machine.log()))
+            .map_err(failed)?;
         let args = qemu::arguments(self.machine, record, endpoint, &self.tools.arch, accelerator);
         let mut child = Command::new(&self.tools.system)
             .args(args)

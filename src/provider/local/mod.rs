@@ -25,6 +25,7 @@ mod seed;
 mod start;
 mod tools;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub use dirs::Dirs;
@@ -70,6 +71,21 @@ impl Local {
             },
         };
         instance(&machine, &record, power).map(Some)
+    }
+
+    /// Whether its guest runs.
+    ///
+    /// # Errors
+    /// When the machine's record cannot be read.
+    pub async fn has_power(&self, owner: &Owner) -> Result<bool, ProviderError> {
+        let seen = self.observe(owner).await?;
+        Ok(seen.is_some_and(|instance| instance.power == Power::On))
+    }
+
+    /// Where guest and QEMU leave their last words.
+    pub fn last_words(&self, owner: &Owner) -> [PathBuf; 2] {
+        let machine = Machine::of(owner, &self.dirs);
+        [machine.serial(), machine.log()]
     }
 
     /// Makes the machine and starts it, or goes on where an interrupted call ended.

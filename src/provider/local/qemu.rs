@@ -21,6 +21,8 @@ pub fn arguments(
     let shape = record.shape();
     let mut args = Arguments(Vec::new());
     args.flag("-nodefaults").flag("-no-user-config").flag("-daemonize");
+    // A daemon's last words would be lost otherwise.
+    args.pair("-D", machine.log().as_os_str());
     args.pair("-name", format!("guest=provision-{}", machine.name));
     args.pair("-display", "none");
     args.pair("-machine", machine_type(arch));

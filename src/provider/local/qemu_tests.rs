@@ -17,6 +17,8 @@ fn the_arguments_are_a_function_of_the_record() {
             "-nodefaults",
             "-no-user-config",
             "-daemonize",
+            "-D",
+            "/m/demo-00000000/qemu.log",
             "-name",
             "guest=provision-demo-00000000",
             "-display",

@@ -131,6 +131,16 @@ async fn needed(aws: &Aws, owner: &Owner, what: &str) -> Result<Described, Provi
     })
 }
 
+/// Whether it runs, or is about to. One that cannot be seen at all was made a moment ago: those that are gone are shown for an hour.
+///
+/// # Errors
+/// When the region cannot be asked.
+pub async fn has_power(aws: &Aws, owner: &Owner) -> Result<bool, ProviderError> {
+    let found = all(aws, owner).await?;
+    let runs = |machine: &Described| matches!(state(machine), State::Pending | State::Running);
+    Ok(found.is_empty() || chosen(owner, &found).is_some_and(runs))
+}
+
 /// Gives it power.
 ///
 /// # Errors
