@@ -13,6 +13,8 @@ mod project;
 
 #[path = "interrupts/disk.rs"]
 mod disk;
+#[path = "interrupts/power.rs"]
+mod power;
 #[path = "interrupts/readers.rs"]
 mod readers;
 #[path = "interrupts/run.rs"]

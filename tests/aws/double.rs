@@ -1,10 +1,12 @@
 //! The lab's double of AWS for one test, and what all tests of the provider start from.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -17,9 +19,48 @@ use serde_json::Value;
 
 pub const REGION: &str = "eu-central-1";
 
+/// A program of the lab's that goes on until this process ends.
+struct Piped {
+    _child: Child,
+    asks: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Piped {
+    fn start(name: &str, arguments: &[&str]) -> Self {
+        let mut child = Command::new(tool(name))
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let asks = child.stdin.take().unwrap();
+        let answers = BufReader::new(child.stdout.take().unwrap());
+        Self {
+            _child: child,
+            asks,
+            answers,
+        }
+    }
+}
+
+/// What all doubles of this process are forks of, and the name of its socket.
+static FORKS: LazyLock<(String, Piped)> = LazyLock::new(|| {
+    let name = format!("provision-aws-{}", std::process::id());
+    let mut forks = Piped::start("forks", &[&name]);
+    let mut line = String::new();
+    forks.answers.read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    (name, forks)
+});
+
+/// What looks at them from outside.
+static WATCHER: LazyLock<Mutex<Piped>> = LazyLock::new(|| Mutex::new(Piped::start("look", &["-", "--region", REGION])));
+
 /// A double of its own; it ends with this value.
 pub struct Double {
-    child: Child,
+    /// It ends with this connection.
+    _line: UnixStream,
     direct: String,
     endpoint: String,
     control: String,
@@ -38,20 +79,15 @@ impl Double {
             eprintln!("skipped: the lab's Python is not there; `tests/lab/python` makes it");
             return None;
         }
-        let mut child = Command::new(tool("double"))
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let (name, _) = &*FORKS;
+        let connection = UnixStream::connect_addr(&SocketAddr::from_abstract_name(name).unwrap()).unwrap();
+        writeln!(&connection, "{}", serde_json::json!(arguments)).unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
+        BufReader::new(&connection).read_line(&mut line).unwrap();
         let ready: Value = serde_json::from_str(&line).unwrap();
         let word = |name: &str| ready[name].as_str().unwrap().to_owned();
         Some(Self {
-            child,
+            _line: connection,
             direct: word("direct"),
             endpoint: word("endpoint"),
             control: word("control"),
@@ -99,12 +135,12 @@ impl Double {
 
     /// What is in the account, seen from outside.
     pub fn look_everywhere(&self) -> Value {
-        let output = Command::new(tool("look"))
-            .args([&self.direct, "--region", REGION])
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice(&output.stdout).unwrap()
+        let mut watcher = WATCHER.lock().unwrap_or_else(PoisonError::into_inner);
+        let Piped { asks, answers, .. } = &mut *watcher;
+        writeln!(asks, "{}", self.direct).unwrap();
+        let mut line = String::new();
+        answers.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
     }
 
     pub async fn faults(&self, rules: Value) {
@@ -159,14 +195,6 @@ impl Double {
         let answer = request.send().await.unwrap();
         let status = answer.status();
         assert!(status.is_success(), "{route}: {}", answer.text().await.unwrap());
-    }
-}
-
-impl Drop for Double {
-    fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -1,5 +1,6 @@
-//! Marker secrets through a whole life. In the end they are searched for everywhere: they may be in the encrypted bundle, in the
-//! service's own files of mode 0600, and nowhere else.
+//! What `provision init` wrote, on a plain image that gets Docker by user-data alone, with a stack that has marker secrets through a
+//! whole life. In the end they are searched for everywhere: they may be in the encrypted bundle, in the service's own files of mode
+//! 0600, and nowhere else.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::lab::{Lab, text};
+use super::local::nothing_is_left;
 
 /// One from the caller's variable, one from a file, one typed into the bundle; the generated one is read back.
 const OF_VARIABLE: &str = "canary+variable/7d41f6";
@@ -63,6 +65,7 @@ pub fn tell(lab: &mut Lab) {
     watched.ok(&["plan", lab.name, "--out", "saved.plan"]);
     let sampling = Sampling::begin();
     watched.ok(&["apply", lab.name, "--yes", "--json"]);
+    comes_up_by_user_data_alone(lab);
     let generated = watched.read("GENERATED");
     assert_eq!(generated.len(), 32);
     let own = lab.on_host("sudo cat /opt/provision/stacks/vault/all");
@@ -97,9 +100,15 @@ pub fn tell(lab: &mut Lab) {
     on_the_host(lab, &markers);
     on_this_computer(lab, &markers);
     markers.absent("what was said", &watched.said);
-    watched.ok(&["destroy", lab.name, "--yes"]);
-    markers.absent("what was said at the end", &watched.said);
+    nothing_is_left(lab);
     below(&lab.path(".provision"), &markers);
+}
+
+fn comes_up_by_user_data_alone(lab: &Lab) {
+    assert!(lab.curl(&[&lab.output("url")]).contains("<html"), "a page");
+    lab.is_settled();
+    lab.on_host("sudo docker compose version");
+    lab.on_host("test -s /var/lib/provision/converged && cloud-init status | grep -q done");
 }
 
 /// A job of the deploy prints all that it knows, then fails: the error shows its last lines.
@@ -135,7 +144,8 @@ fn a_failure_that_prints_them(lab: &Lab, watched: &mut Watched<'_>) {
 }
 
 fn write(lab: &mut Lab) {
-    lab.write_plain_environment(ENVIRONMENT, &[("busybox:1", "busybox_1.tar")]);
+    lab.serve_packages();
+    lab.init(ENVIRONMENT, &[("busybox:1", "busybox_1.tar")]);
     lab.set("CANARY", OF_VARIABLE);
     std::fs::write(lab.path("environments/canary.txt"), format!("{OF_FILE}\n")).unwrap();
     std::fs::create_dir(lab.path("vault")).unwrap();

@@ -9,6 +9,13 @@ use tempfile::TempDir;
 
 use super::cloud::Cloud;
 
+/// The images of the demo's two stacks and of the edge, with their archives.
+const OF_THE_DEMO: [(&str, &str); 3] = [
+    ("caddy:2", "caddy_2.tar"),
+    ("postgres:17", "postgres_17.tar"),
+    ("provision-demo:1", "provision-demo_1.tar"),
+];
+
 /// A project, its state and its machine; all of it goes when this goes.
 pub struct Lab {
     folder: TempDir,
@@ -59,19 +66,6 @@ impl Lab {
         std::fs::write(self.environment(), text).unwrap();
     }
 
-    /// An environment file without an edge: a machine, and what a story adds to it.
-    pub fn write_plain_environment(&self, more: &str, images: &[(&str, &str)]) {
-        let mut text = format!(
-            "[machine.local]\nimage = {:?}\ndisk_gib = 12\nmemory_gib = 1\n{more}\n[images]\n",
-            self.image
-        );
-        for (reference, file) in images {
-            let _ = writeln!(text, "{reference:?} = {:?}", self.images.join(file));
-        }
-        std::fs::create_dir(self.path("environments")).unwrap();
-        std::fs::write(self.environment(), text).unwrap();
-    }
-
     /// An environment file of a machine with this much memory, what a story wants on it, and archives of images.
     pub fn write_system(&self, memory_gib: u32, more: &str, images: &[&str]) {
         let mut text = format!(
@@ -98,26 +92,23 @@ impl Lab {
         self.variables.push((name, value.to_owned()));
     }
 
-    /// The environment file that `provision init` writes, in an empty folder. Of its text only what lies on the internet
-    /// is another here: Debian's cloud image, and the registry that `caddy:2`, `postgres:17` and `provision-demo:1` would
-    /// be pulled from.
-    pub fn init(&self) {
+    /// The environment file that `provision init` writes, in an empty folder, and behind it what a story adds, with its images. Of its
+    /// text only what lies on the internet is another here: Debian's cloud image, and the registry that `caddy:2`, `postgres:17` and
+    /// `provision-demo:1` would be pulled from.
+    pub fn init(&self, more: &str, images: &[(&str, &str)]) {
         self.ok(&["init", self.name]);
         let path = self.environment();
         let written = std::fs::read_to_string(&path).unwrap();
         let image = "image = \"debian-13\" ";
         assert_eq!(written.matches(image).count(), 1, "{written}");
         let text = written.replace(image, &format!("image = {:?} ", self.image));
-        std::fs::write(&path, format!("{text}\n{}", self.archives())).unwrap();
+        let archives = self.archives_of(&[&OF_THE_DEMO, images].concat());
+        std::fs::write(&path, format!("{text}\n{more}\n{archives}")).unwrap();
     }
 
     /// The images of the two stacks and the edge, as archives: the lab has no registry.
     pub fn archives(&self) -> String {
-        self.archives_of(&[
-            ("caddy:2", "caddy_2.tar"),
-            ("postgres:17", "postgres_17.tar"),
-            ("provision-demo:1", "provision-demo_1.tar"),
-        ])
+        self.archives_of(&OF_THE_DEMO)
     }
 
     /// `[images]` with these archives.

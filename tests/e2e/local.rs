@@ -40,18 +40,6 @@ impl Place for Local {
     }
 }
 
-/// What `provision init` wrote applies as it is, on a plain image that gets Docker by user-data alone.
-pub fn plain(lab: &Lab) {
-    lab.serve_packages();
-    lab.init();
-    lab.ok(&["apply", "plain", "--yes"]);
-    assert!(lab.curl(&[&lab.output("url")]).contains("<html"), "a page");
-    lab.is_settled();
-    lab.on_host("sudo docker compose version");
-    lab.on_host("test -s /var/lib/provision/converged && cloud-init status | grep -q done");
-    nothing_is_left(lab);
-}
-
 /// The application learns from the edge alone where a request comes from.
 fn what_the_client_says_of_itself_is_dropped(lab: &Lab) {
     let url = lab.output("url");
@@ -224,7 +212,7 @@ fn no_secret_is_where_it_must_not_be(lab: &Lab) {
     assert!(!inspected.contains(&secret), "the secret is in docker inspect");
 }
 
-fn nothing_is_left(lab: &Lab) {
+pub fn nothing_is_left(lab: &Lab) {
     let (machine, pid) = lab.qemu();
     lab.fails(3, &["destroy", lab.name]);
     assert!(alive(pid), "without consent nothing happens");

@@ -22,13 +22,13 @@ def end(_signal: int, _frame: FrameType | None) -> None:
     raise SystemExit(0)
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parse = argparse.ArgumentParser(prog="double", description=__doc__.partition(": ")[2])
     parse.add_argument("--machines", action="store_true", help="instances are virtual machines")
     parse.add_argument("--authorize", action="store_true", help="calls need permissions; see README.md")
     image = addresses.lab_folder() / "debian-13-docker.qcow2"
     parse.add_argument("--image", type=pathlib.Path, default=image, help="what they boot (%(default)s)")
-    args = parse.parse_args()
+    args = parse.parse_args(arguments)
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at a terminal is for the test, whose end ends us
 
@@ -71,4 +71,5 @@ def serve(authorize: bool, machines: hooks.Machines | None) -> None:
         pass
 
 
-main()
+if __name__ == "__main__":
+    main()
