@@ -49,6 +49,7 @@ pub fn show(state: &State, json: bool) -> Result<(), Failure> {
         return print(&format!("{:#}\n", serde_json::json!(state.outputs)));
     }
     let width = state.outputs.keys().map(String::len).max().unwrap_or(0);
+    let width = width.min(crate::plan::WIDEST);
     let lines: String = state
         .outputs
         .iter()

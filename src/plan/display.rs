@@ -7,6 +7,9 @@ use similar::{ChangeTag, TextDiff};
 
 use super::{Change, Difference, Drift, Origin, Outline, OutlineStep, Plan};
 
+/// How wide a column of names gets: one that is longer stands out. What a file holds may be longer than anything can be padded to.
+pub const WIDEST: usize = 48;
+
 /// Colours, or none of them.
 struct Paint {
     add: Style,
@@ -121,6 +124,7 @@ fn write_step(out: &mut String, step: &OutlineStep, paint: &Paint) -> std::fmt::
     match &step.change {
         Change::Create { shown } | Change::Delete { shown } => {
             let width = shown.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+            let width = width.min(WIDEST);
             for (name, value) in shown {
                 writeln!(out, "    {name:width$}  {value}")?;
             }
@@ -210,4 +214,22 @@ fn write_diff(out: &mut String, old: &str, new: &str, paint: &Paint) -> std::fmt
         writeln!(out, "      {}", style.apply_to(line))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::Address;
+
+    #[test]
+    fn a_name_of_any_length_is_shown() {
+        let shown = [("x".repeat(70_000), "1".to_owned()), ("y".to_owned(), "2".to_owned())];
+        let step = OutlineStep {
+            address: Address::MachineInstance,
+            change: Change::Create { shown: shown.to_vec() },
+        };
+        let mut out = String::new();
+        write_step(&mut out, &step, &Paint::new(false)).unwrap();
+        assert!(out.contains("x  1\n") && out.contains(&format!("    y{}  2\n", " ".repeat(WIDEST - 1))));
+    }
 }

@@ -18,7 +18,7 @@ mod stacks;
 mod tests;
 
 pub use destroy::{is_existing, plan_destroy};
-pub use display::{DiffLine, diff_lines, render_drift, render_outline, render_plan};
+pub use display::{DiffLine, WIDEST, diff_lines, render_drift, render_outline, render_plan};
 pub use drift::{Drift, accept, remember, settle};
 pub use life::{end_attributes, end_is_set, plan_end};
 pub use model::{Action, Change, Difference, Origin, Plan, Refusal, Release, Step};
