@@ -89,6 +89,38 @@ fn files_of_ones_own_are_served() {
     assert_eq!(trusted(&old, "shop.test"), "");
 }
 
+/// Whom Caddy itself would ask, as it reads what is rendered.
+#[test]
+fn the_staging_service_is_asked_where_it_is_named() {
+    let Some(world) = World::new() else { return };
+    for (mode, service) in [
+        ("acme-staging", "https://acme-staging-v02.api.letsencrypt.org/directory"),
+        ("acme", ""),
+    ] {
+        let tls = format!("mode = \"{mode}\"\nemail = \"ops@shop.test\"");
+        let text = SHOP.replace("mode = \"internal\"", &tls);
+        // No public authority knows a machine of this computer.
+        let cloud = "[machine.aws]\nregion = \"eu-central-1\"\nsize = \"t3.small\"";
+        let root = project(&world, &text.replace("[machine.local]", cloud));
+        let folder = world.path(mode);
+        placed(&desired(&root, "demo"), &folder);
+        world.mount(&folder.join("config"));
+        let read = world.done(
+            "caddy",
+            &["adapt", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile"],
+        );
+        world.done("umount", &["/etc/caddy"]);
+        let read: serde_json::Value = serde_json::from_str(&read).unwrap();
+        let policies = read["apps"]["tls"]["automation"]["policies"].as_array().unwrap();
+        for issuer in policies.iter().map(|policy| &policy["issuers"][0]) {
+            assert_eq!(issuer["module"], "acme", "{mode}: {issuer}");
+            assert_eq!(issuer["ca"].as_str().unwrap_or_default(), service, "{mode}: {issuer}");
+            assert_eq!(issuer["email"], "ops@shop.test", "{mode}: {issuer}");
+        }
+        assert!(!policies.is_empty(), "{mode}");
+    }
+}
+
 /// A real ACME server, which is another Caddy: it looks whether the edge has the name, issues, and is not asked again after a restart.
 #[test]
 fn an_authority_of_ones_own_issues_a_certificate_once() {
