@@ -222,12 +222,24 @@ fn scale(findings: &mut Findings<'_>, sources: &Sources, source: &StackSource) -
         .find(|(name, _)| name.get() == source.name.as_str());
     let mut scale = BTreeMap::new();
     for (service, count) in written.into_iter().flat_map(|(_, stack)| &stack.scale) {
-        if !source.compose.services.contains_key(service.get()) {
+        let Some(found) = source.compose.services.get(service.get()) else {
             let known: Vec<&str> = source.compose.services.keys().map(String::as_str).collect();
             findings.at(
                 service.span(),
                 format!("stack `{}` has no service `{}` to scale", source.name, service.get()),
                 format!("it has: {}", known.join(", ")),
+            );
+            continue;
+        };
+        if let (Some(name), 2..) = (&found.container_name, *count.get()) {
+            findings.at(
+                count.span(),
+                format!(
+                    "`{}` is always the container `{}`, and of that there can be only one",
+                    service.get(),
+                    name.get()
+                ),
+                "take `container_name` out of its Compose file: services are found by their own names",
             );
         } else if *count.get() > 100 {
             findings.at(

@@ -72,6 +72,8 @@ pub struct Service {
     pub replicas: Option<u32>,
     /// `restart` as written.
     pub restart: Option<String>,
+    /// `container_name`: of such a service there can be only one instance.
+    pub container_name: Option<Spanned<String>>,
     /// `mem_limit`, or `deploy.resources.limits.memory`, as written.
     pub memory: Option<Spanned<String>>,
     /// Values of variables that only the file has which includes it; those of the stack win.
@@ -205,6 +207,7 @@ impl View<'_> {
             depends_on: get("depends_on").map(names).unwrap_or_default(),
             replicas: memory::replicas(node),
             restart: get("restart").and_then(Node::text),
+            container_name: self.scalar(name, "container_name", get("container_name")),
             memory: memory::limit(node).and_then(|(key, limit)| self.scalar(name, key, Some(limit))),
             defaults: Arc::default(),
         }

@@ -40,6 +40,11 @@ told! {
         project.write("web/compose.yaml", "services:\n  web:\n    image: web:1\n    mem_limit: ${WEB_MEMORY:-200m}\n");
         project
     }, ["validate", "demo"];
+    instances_of_one_container: {
+        let project = Project::new(&DEMO.replace("path = \"../web\"", "path = \"../web\"\nscale = { web = 2 }"));
+        project.write("web/compose.yaml", "services:\n  web:\n    image: web:1\n    container_name: the-web\n");
+        project
+    }, ["validate", "demo"];
     included_services_count: {
         let project = with_compose(
             "include: [more/compose.yaml]\nservices:\n  web:\n    image: web:1\n    extends: {file: base.yaml, service: base}\n",

@@ -53,6 +53,7 @@ impl Origin {
             binds: self.paths(service.binds),
             env_files: self.paths(service.env_files),
             depends_on: self.names(service.depends_on),
+            container_name: service.container_name.map(|name| self.name(name)),
             memory: service.memory.map(|memory| self.name(memory)),
             defaults: Arc::clone(&self.variables),
             ..service
@@ -101,6 +102,7 @@ impl Service {
         self.image = self.image.take().or(base.image);
         self.replicas = self.replicas.or(base.replicas);
         self.restart = self.restart.take().or(base.restart);
+        self.container_name = self.container_name.take().or(base.container_name);
         self.memory = self.memory.take().or(base.memory);
         self.networks.extend(base.networks);
         self.binds.extend(base.binds);
