@@ -372,11 +372,11 @@ fn one_file_keeps_what_stacks_say() {
     );
     project.write(
         "one/compose.yaml",
-        "services:\n  web:\n    image: web:${TAG}\n    build: .\n    container_name: the-web\n    env_file: [web.env]\n    environment: [A=own, K=$KEY]\n\
+        "services:\n  web:\n    image: web:${TAG}\n    build: .\n    env_file: [web.env]\n    environment: [A=own, K=$KEY]\n\
          \x20   volumes: [\"./conf:/etc/web:ro\", \"data:/data\", {type: volume, source: data, target: /more}, \"/srv:/srv\", tmp]\n\
          \x20   secrets: [whole, {source: part, target: /etc/part}, file]\n    configs: [{source: own, target: /etc/own}]\n    read_only: true\n\
          \x20   depends_on: [cache]\n    healthcheck: {test: [\"CMD\", \"true\"]}\n\
-         \x20 cache: {image: \"cache:${CACHE_TAG:-2}\"}\n  migrate: {image: \"web:1\", profiles: [jobs]}\n  seed: {image: \"web:1\", profiles: [jobs]}\n\
+         \x20 cache: {image: \"cache:${CACHE_TAG:-2}\", container_name: the-cache}\n  migrate: {image: \"web:1\", profiles: [jobs]}\n  seed: {image: \"web:1\", profiles: [jobs]}\n\
          volumes: {data: }\nsecrets:\n  whole: {environment: KEY}\n  part: {environment: PART}\n  file: {file: ./conf/key}\n\
          configs:\n  own: {content: \"tag ${TAG}\"}\n",
     );
