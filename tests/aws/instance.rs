@@ -266,7 +266,12 @@ async fn a_machine_that_somebody_terminated_is_made_anew() {
 async fn a_stopped_machine_is_started() {
     let Some(double) = Double::start() else { return };
     let (aws, owner) = (double.aws(), owner(10));
+    assert!(
+        aws.has_power(&owner).await.unwrap(),
+        "what cannot be seen yet may be about to run"
+    );
     let made = make(&aws, &owner, &spec(), &quiet).await.unwrap();
+    assert!(aws.has_power(&owner).await.unwrap());
     double
         .somebody()
         .stop_instances()
@@ -275,8 +280,14 @@ async fn a_stopped_machine_is_started() {
         .await
         .unwrap();
     assert_eq!(aws.observe(&owner).await.unwrap().instance.unwrap().power, Power::Off);
+    assert!(!aws.has_power(&owner).await.unwrap());
     let started = aws.start(&owner, &quiet).await.unwrap();
     assert_eq!((started.id, started.power), (made.id, Power::On));
+    aws.destroy(&owner, &quiet).await.unwrap();
+    assert!(
+        !aws.has_power(&owner).await.unwrap(),
+        "a terminated one is shown, and will not answer"
+    );
 }
 
 #[tokio::test]

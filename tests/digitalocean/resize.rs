@@ -187,7 +187,9 @@ async fn a_machine_without_power_is_started() {
     );
     tokio::time::sleep(std::time::Duration::from_millis(400)).await;
     assert_eq!(cloud.observe(&owner).await.unwrap().instance.unwrap().power, Power::Off);
+    assert!(!cloud.has_power(&owner).await.unwrap());
     assert_eq!(cloud.start(&owner, &quiet).await.unwrap().power, Power::On);
+    assert!(cloud.has_power(&owner).await.unwrap());
     double.reset();
     cloud.start(&owner, &quiet).await.unwrap();
     assert!(!double.calls().contains(&"dropletActions_post".to_owned()));
