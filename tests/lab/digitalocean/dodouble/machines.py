@@ -9,6 +9,7 @@ from typing import Any
 from doubles.machines import metadata, qemu
 from doubles.machines.folder import Folder
 from doubles.machines.machine import Disk, Machine, Rule
+from doubles.machines.process import Bus, Hardware, Seed
 
 from . import catalogue
 from .world import World
@@ -31,16 +32,21 @@ class OfDroplet(Machine):
         self.world, self.droplet, self._place = world, droplet, place
         number = droplet["id"]
         told = documents(droplet, world.user_data[number], world.droplet_keys[number])
-        super().__init__(str(number), place.path / str(number), type("Handler", (Handler,), {"documents": told}))
+        handler = type("Handler", (Handler,), {"documents": told})
+        super().__init__(str(number), place.kind, place.path / str(number), handler)
 
-    def hardware(self) -> qemu.Hardware:
+    def hardware(self) -> Hardware:
         size = catalogue.size(self.droplet["size_slug"])
         # The vendor's serial number is the Droplet's own. The lab's image does not know this vendor, and finds its seed by it.
         system = f"manufacturer=DigitalOcean,product=Droplet,serial=ds=nocloud;s={SEED}"
-        return qemu.Hardware(self.name, system, size["vcpus"], size["memory"])
+        return Hardware(self.name, system, size["vcpus"], size["memory"])
 
-    def bus(self) -> qemu.Bus:
+    def bus(self) -> Bus:
         return qemu.Scsi(*MAKER)
+
+    def seed(self) -> Seed:
+        number = self.droplet["id"]
+        return Seed(self.world.user_data[number].encode(), meta_data(self.droplet, self.world.droplet_keys[number]))
 
     def root(self) -> Path:
         return self._place.ensure_disk(self.name, self.droplet["disk"], self._place.image)
@@ -118,7 +124,7 @@ class Machines:
 
     def grow_root(self, number: int, gib: int) -> None:
         """While it is off."""
-        qemu.grow_disk(self.place.disk_of(str(number)), gib)
+        self.place.grow_disk(str(number), gib)
 
     def make_disk(self, volume: str, gib: int) -> None:
         self.place.ensure_disk(volume, gib)
@@ -127,9 +133,10 @@ class Machines:
         self.place.drop_disk(volume)
 
     def grow_disk(self, volume: str, gib: int, droplets: list[int]) -> None:
-        told = any(self._machines[number].grow(node_of(volume), gib) for number in droplets if number in self._machines)
-        if not told:
-            qemu.grow_disk(self.place.disk_of(volume), gib)
+        file = self.place.disk_of(volume)
+        those = [self._machines[number] for number in droplets if number in self._machines]
+        if not any(machine.grow(node_of(volume), file, gib) for machine in those):
+            self.place.grow_disk(volume, gib)
 
     def plug(self, number: int, volume: str, name: str) -> None:
         machine = self._machines[number]
@@ -157,7 +164,6 @@ def documents(droplet: dict[str, Any], user_data: str, keys: list[str]) -> dict[
         "tags": droplet["tags"],
         "features": {"dhcp_enabled": True},
     }
-    seed = {"instance-id": str(number), "local-hostname": name, "public-keys": keys}
     texts = {
         "/metadata/v1.json": json.dumps(metadata_v1),
         "/metadata/v1/id": str(number),
@@ -165,11 +171,15 @@ def documents(droplet: dict[str, Any], user_data: str, keys: list[str]) -> dict[
         "/metadata/v1/region": droplet["region"],
         "/metadata/v1/user-data": user_data,
         "/metadata/v1/public-keys": "\n".join(keys),
-        "/nocloud/meta-data": json.dumps(seed),
+        "/nocloud/meta-data": json.dumps(meta_data(droplet, keys)),
         "/nocloud/user-data": user_data,
         "/nocloud/vendor-data": "",
     }
     return {path: text.encode() for path, text in texts.items()}
+
+
+def meta_data(droplet: dict[str, Any], keys: list[str]) -> dict[str, Any]:
+    return {"instance-id": str(droplet["id"]), "local-hostname": droplet["name"], "public-keys": keys}
 
 
 class Handler(metadata.Handler):

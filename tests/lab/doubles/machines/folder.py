@@ -8,7 +8,7 @@ import socket
 import tempfile
 from pathlib import Path
 
-from . import qemu
+from .process import kind
 
 
 class Folder:
@@ -19,6 +19,7 @@ class Folder:
             raise SystemExit(f"double: there is no image {image}; run tests/lab/images first")
         may_bind()
         self.image = image
+        self.kind = kind()
         parent = tempfile.gettempdir()
         sweep(Path(parent), prefix)
         self.path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
@@ -27,14 +28,18 @@ class Folder:
         (self.path / "volumes").mkdir()
 
     def disk_of(self, volume: str) -> Path:
-        return self.path / "volumes" / f"{volume}.qcow2"
+        return self.path / "volumes" / f"{volume}.{self.kind.SUFFIX}"
 
     def ensure_disk(self, volume: str, size_gib: int, base: Path | None = None) -> Path:
         """A volume's file, made if it is not there."""
         file = self.disk_of(volume)
         if not file.exists():
-            qemu.create_disk(file, size_gib, base)
+            self.kind.create_disk(file, size_gib, base)
         return file
+
+    def grow_disk(self, volume: str, size_gib: int) -> None:
+        """While nothing runs that has it."""
+        self.kind.grow_disk(self.disk_of(volume), size_gib)
 
     def drop_disk(self, volume: str) -> None:
         self.disk_of(volume).unlink(missing_ok=True)

@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import qemu
 from .metadata import Handler, Service
-from .qmp import QmpError
+from .process import Bus, Forwards, Hardware, Kind, Process, Refused, Seed
 
 POWERDOWN = 90.0  # seconds that a guest gets to shut down in order
 CLIENT = ipaddress.ip_address("127.0.0.1")  # who comes to a machine: a program of this computer
@@ -57,23 +56,27 @@ class Disk:
 class Machine:
     """A machine. Its public methods are called with the lock of the account held, one at a time."""
 
-    def __init__(self, name: str, folder: Path, handler: type[Handler]) -> None:
-        self.name, self.folder = name, folder
+    def __init__(self, name: str, kind: Kind, folder: Path, handler: type[Handler]) -> None:
+        self.name, self.kind, self.folder = name, kind, folder
         folder.mkdir()
         self._service = Service(name, folder / "metadata", handler)
-        self.process: qemu.Process | None = None
-        self._forwards: qemu.Forwards = set()
+        self.process: Process | None = None
+        self._forwards: Forwards = set()
         # Raised by whoever ends the process on purpose, so that its end is not taken for the guest's own doing.
         self._ending = threading.Event()
 
     # What each cloud says of its own
 
-    def hardware(self) -> qemu.Hardware:
+    def hardware(self) -> Hardware:
         """What it is at its next start."""
         raise NotImplementedError
 
-    def bus(self) -> qemu.Bus:
+    def bus(self) -> Bus:
         """How disks hang on it, anew for each start."""
+        raise NotImplementedError
+
+    def seed(self) -> Seed:
+        """What it is told."""
         raise NotImplementedError
 
     def root(self) -> Path:
@@ -94,22 +97,22 @@ class Machine:
 
     # What becomes of it
 
-    def wanted_forwards(self) -> qemu.Forwards:
+    def wanted_forwards(self) -> Forwards:
         ports = open_ports(self.rules())
         return {(protocol, address, port) for address in self.addresses() for protocol, port in ports}
 
     def power_on(self, ended: Callable[[Machine], None]) -> None:
         """Starts it. `ended` is called, on a thread of its own, when the guest ends by itself."""
         forwards = self.wanted_forwards()
-        command = qemu.arguments(self.folder, self.hardware(), self.root(), forwards)
-        self.process, self._forwards = qemu.Process(self.folder, command, self.bus()), forwards
+        self.process = self.kind.start(self.folder, self.hardware(), self.bus(), self.root(), self.seed(), forwards)
+        self._forwards = forwards
         self._ending = threading.Event()
         for disk in self.disks():
             self.plug(disk)
         watched = (self.process, self._ending, ended)
         threading.Thread(target=self._watch, args=watched, name=f"watch {self.name}", daemon=True).start()
 
-    def _watch(self, process: qemu.Process, ending: threading.Event, ended: Callable[[Machine], None]) -> None:
+    def _watch(self, process: Process, ending: threading.Event, ended: Callable[[Machine], None]) -> None:
         process.wait()
         if not ending.is_set():
             ended(self)
@@ -121,7 +124,7 @@ class Machine:
     def ask_to_end(self) -> None:
         """Presses the button; what the guest makes of it is its own doing."""
         if self.on and self.process:
-            self.process.monitor.execute("system_powerdown")
+            self.process.press_button()
 
     def power_off(self, gently: bool) -> None:
         """Shuts it down, or cuts its power; a guest that does not follow loses it too."""
@@ -130,29 +133,22 @@ class Machine:
         if process is None:
             return
         if gently:
-            try:
-                process.monitor.execute("system_powerdown")
-                process.wait(POWERDOWN)
-            except QmpError:
-                pass
+            process.press_button()
+            process.wait(POWERDOWN)
         process.kill()
-        process.monitor.close()
         if self.process is process:
             self.process = None
 
     def reset(self) -> None:
         if self.on and self.process:
-            self.process.monitor.execute("system_reset")
+            self.process.reset()
 
     def sync_forwards(self) -> None:
         """Opens and closes what its firewall and its addresses say now."""
         if not self.on or not self.process:
             return
         wanted = self.wanted_forwards()
-        for protocol, address, port in sorted(self._forwards - wanted):
-            self.process.monitor.human(f"hostfwd_remove net {protocol}:{address}:{port}")
-        for protocol, address, port in sorted(wanted - self._forwards):
-            self.process.monitor.human(f"hostfwd_add net {protocol}:{address}:{port}-:{port}")
+        self.process.forward(self._forwards - wanted, wanted - self._forwards)
         self._forwards = wanted
 
     def plug(self, disk: Disk) -> None:
@@ -163,15 +159,15 @@ class Machine:
         if self.on and self.process:
             try:
                 self.process.unplug(node)
-            except QmpError as error:
+            except Refused as error:
                 # A guest that is not listening keeps the disk until its power goes.
                 print(f"double: {self.name}: {error}", file=sys.stderr)
 
-    def grow(self, node: str, size_gib: int) -> bool:
+    def grow(self, node: str, file: Path, size_gib: int) -> bool:
         """False when nothing runs that would have to be told."""
         if not self.on or not self.process:
             return False
-        self.process.grow(node, size_gib)
+        self.process.grow(node, file, size_gib)
         return True
 
     def console(self) -> bytes:

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import concurrent.futures
+import contextlib
 import hashlib
 import shlex
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from .qmp import Qmp
+from .process import LAUNCHER, PRIVATE_IP, Bus, Forwards, Hardware, Seed, run
+from .qmp import Qmp, QmpError
 
 HERE = Path(__file__).resolve().parent
 SYSTEM = "qemu-system-x86_64"
-PRIVATE_IP = "10.0.2.15"
+SUFFIX = "qcow2"
 SLOTS = 4  # disks beside the root disk
 # A machine may be told to have less than its type has, so that some run side by side.
 CPUS, MEMORY_MIB = 2, 4096
-# Protocol, address of this computer, port.
-Forwards = set[tuple[str, str, int]]
-
-# The kernel kills a process with its "parent death signal" when the *thread* that started it ends; this one never does.
-LAUNCHER = concurrent.futures.ThreadPoolExecutor(1, "launcher")
-
-
-def run(*words: object) -> None:
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"failed to run {words[0]} {words[1]}: {done.stderr.strip()}")
 
 
 def create_disk(file: Path, size_gib: int, base: Path | None) -> None:
@@ -50,27 +39,6 @@ def mac_of(machine: str) -> str:
     """From the machine's name, so that it is the same after a stop."""
     digest = hashlib.sha256(machine.encode()).hexdigest()
     return "02:" + ":".join(digest[place : place + 2] for place in range(0, 10, 2))
-
-
-@dataclass
-class Hardware:
-    """What a machine is at its next start."""
-
-    name: str
-    # The values of the SMBIOS table that says whose machine it is; cloud-init reads it.
-    system: str
-    cpus: int
-    memory_mib: int
-
-
-class Bus(Protocol):
-    """How a cloud's volumes hang on its machines: a disk is named by its node, and `told` is what the guest finds it by."""
-
-    def arguments(self) -> list[str]: ...
-
-    def device(self, node: str, told: str) -> dict[str, Any]: ...
-
-    def freed(self, node: str) -> None: ...
 
 
 class Slots:
@@ -95,6 +63,10 @@ class Slots:
     def freed(self, node: str) -> None:
         del self._taken[node]
 
+    def link(self, told: str) -> str:
+        # A rule of the lab's image; see image/customize.
+        return f"nvme-Amazon_Elastic_Block_Store_{told}"
+
 
 class Scsi:
     """SCSI disks of one controller, as DigitalOcean's are; the guest finds them by maker, kind and identifier."""
@@ -111,6 +83,9 @@ class Scsi:
 
     def freed(self, node: str) -> None:
         """A controller has room for more than anybody hangs on it."""
+
+    def link(self, told: str) -> str:
+        return f"scsi-0{self._vendor}_{self._product}_{told}"
 
 
 def network(metadata: Path, forwards: Forwards) -> str:
@@ -158,7 +133,8 @@ class Process:
         try:
             self.monitor = Qmp(self.monitor_path)
         except Exception as error:
-            self.kill()
+            self._popen.kill()
+            self._popen.wait()
             raise RuntimeError(f"QEMU did not start: {self.log.read_text().strip()}") from error
 
     def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
@@ -174,7 +150,6 @@ class Process:
         return self._popen.poll() is None
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Whether it has ended within that time."""
         try:
             self._popen.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -184,9 +159,23 @@ class Process:
     def kill(self) -> None:
         self._popen.kill()
         self._popen.wait()
+        self.monitor.close()
+
+    def press_button(self) -> None:
+        # It may be just ending.
+        with contextlib.suppress(QmpError):
+            self.monitor.execute("system_powerdown")
+
+    def reset(self) -> None:
+        self.monitor.execute("system_reset")
+
+    def forward(self, gone: Forwards, new: Forwards) -> None:
+        for protocol, address, port in sorted(gone):
+            self.monitor.human(f"hostfwd_remove net {protocol}:{address}:{port}")
+        for protocol, address, port in sorted(new):
+            self.monitor.human(f"hostfwd_add net {protocol}:{address}:{port}-:{port}")
 
     def plug(self, node: str, told: str, file: Path) -> None:
-        """Hangs a disk on it."""
         device = self._bus.device(node, told)
         driver = {"driver": "file", "filename": str(file)}
         self.monitor.execute(
@@ -199,6 +188,10 @@ class Process:
         self.monitor.execute("blockdev-del", **{"node-name": node})
         self._bus.freed(node)
 
-    def grow(self, node: str, size_gib: int) -> None:
-        """The guest is told of it."""
+    def grow(self, node: str, file: Path, size_gib: int) -> None:
         self.monitor.execute("block_resize", **{"node-name": node, "size": size_gib << 30})
+
+
+def start(folder: Path, hardware: Hardware, bus: Bus, root: Path, _: Seed, forwards: Forwards) -> Process:
+    """Its user-data it asks for, as at its cloud."""
+    return Process(folder, arguments(folder, hardware, root, forwards), bus)

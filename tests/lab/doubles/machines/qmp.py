@@ -9,10 +9,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from .process import Refused
+
 DEADLINE = 30.0  # seconds that a command or an event may take; under emulation QEMU itself stays quick
 
 
-class QmpError(Exception):
+class QmpError(Refused):
     """QEMU refused a command, or is not there."""
 
 

@@ -7,7 +7,6 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from doubles.machines import qemu
 from doubles.machines.folder import Folder
 from doubles.machines.machine import Machine
 from moto.core.responses import ActionResult
@@ -180,7 +179,7 @@ def install(machines: Machines) -> None:
             machine = machines.of(volume.attachment.instance) if volume.attachment else None
             disk = machines.place.disk_of(volume_id)
             if disk.exists() and not (machine and machine.grow_volume(volume_id, volume.size)):
-                qemu.grow_disk(disk, volume.size)
+                machines.place.grow_disk(volume_id, volume.size)
             return volume
 
     for owner, names in (

@@ -9,6 +9,7 @@ from typing import Any
 from doubles.machines import qemu
 from doubles.machines.folder import Folder
 from doubles.machines.machine import Disk, Machine, Rule
+from doubles.machines.process import PRIVATE_IP, Bus, Hardware, Seed
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 
 from . import metadata
@@ -30,21 +31,28 @@ class OfInstance(Machine):
 
     def __init__(self, instance: Any, place: Folder) -> None:
         self.instance, self._place = instance, place
-        handler = metadata.of(instance, qemu.mac_of(instance.id), qemu.PRIVATE_IP)
-        super().__init__(str(instance.id), place.path / instance.id, handler)
+        handler = metadata.of(instance, qemu.mac_of(instance.id), PRIVATE_IP)
+        super().__init__(str(instance.id), place.kind, place.path / instance.id, handler)
 
-    def hardware(self) -> qemu.Hardware:
+    def hardware(self) -> Hardware:
         kind = INSTANCE_TYPES[self.instance.instance_type]
         uuid = uuid_of(self.instance.id)
-        return qemu.Hardware(
+        return Hardware(
             self.instance.id,
             f"manufacturer=Amazon EC2,product={self.instance.instance_type},uuid={uuid},serial={uuid}",
             int(kind["VCpuInfo"]["DefaultVCpus"]),
             int(kind["MemoryInfo"]["SizeInMiB"]),
         )
 
-    def bus(self) -> qemu.Bus:
+    def bus(self) -> Bus:
         return qemu.Slots()
+
+    def seed(self) -> Seed:
+        told = metadata.tree(self.instance, qemu.mac_of(self.instance.id), PRIVATE_IP)
+        keys = [key["openssh-key"] for key in told["meta-data"].get("public-keys", {}).values()]
+        name = told["meta-data"]["local-hostname"]
+        meta_data = {"instance-id": self.instance.id, "local-hostname": name, "public-keys": keys}
+        return Seed(told.get("user-data", b""), meta_data)
 
     def volumes(self) -> dict[str, Any]:
         """Volumes by device; the root disk apart."""
@@ -85,4 +93,5 @@ class OfInstance(Machine):
 
     def grow_volume(self, volume: str, size_gib: int) -> bool:
         """False when nothing runs that would have to be told."""
-        return self.grow("root" if volume == self.root_volume else node_of(volume), size_gib)
+        node = "root" if volume == self.root_volume else node_of(volume)
+        return self.grow(node, self._place.disk_of(volume), size_gib)
