@@ -1,8 +1,10 @@
-//! The whole way on real machines: QEMU, cloud-init, sshd, Docker, Compose, Caddy, PostgreSQL, booted from the tool's own
-//! user-data. Needs what `make lab` builds; without it the tests say so and pass.
+//! The whole way on real machines: cloud-init, sshd, Docker, Compose, Caddy, PostgreSQL, booted from the tool's own user-data.
+//! Needs what `make lab` builds; without it the tests say so and pass.
 //!
-//! A boot under emulation takes a minute or two, so one machine lives through one long story, told in order: `e2e/life.rs`, the
-//! same on all four providers. `e2e/PROVIDER.rs` holds what differs there.
+//! A machine of this computer is a virtual one. Those of the clouds' doubles and the host of somebody else are system containers where
+//! they run, and virtual machines elsewhere or with `PROVISION_LAB_MACHINES=qemu`: see `lab/doubles/machines`. A boot under emulation
+//! takes minutes, so one machine lives through one long story, told in order: `e2e/life.rs`, the same on all four providers.
+//! `e2e/PROVIDER.rs` holds what differs there.
 
 #![allow(
     clippy::unwrap_used,
@@ -26,6 +28,8 @@ mod digitalocean;
 mod double;
 #[path = "e2e/drift.rs"]
 mod drift;
+#[path = "e2e/everyday.rs"]
+mod everyday;
 #[path = "e2e/host.rs"]
 mod host;
 #[path = "e2e/lab.rs"]
@@ -41,28 +45,60 @@ mod systems;
 
 use lab::Lab;
 
-/// Apply with a `kill -9` in the middle, TLS page, no-op, changes, drift, power failure, full disk, destroy.
+/// What a newcomer does first, on a virtual machine: firmware, boot loader, a kernel of its own, disks that outlive a power failure.
 #[test]
+fn a_plain_cloud_image_comes_up_by_user_data_alone() {
+    if let Some(lab) = Lab::new("plain", "debian-13.qcow2") {
+        local::first_day(&lab);
+    }
+}
+
+/// The whole life of the demo on one.
+#[test]
+#[ignore = "half an hour of emulation: `make machines`"]
 fn a_demo_lives_through_its_days() {
     if let Some(lab) = Lab::new("demo", "debian-13-docker.qcow2") {
         life::live(&lab, &local::Local);
     }
 }
 
-/// What `provision init` writes applies; an image without Docker comes up by the tool's user-data alone. And marker secrets are found
-/// in the encrypted bundle and in their service's own files, and nowhere else.
+/// The same on EC2, as the lab's double has it: volumes are disks, addresses move. And what happens there alone.
+#[cfg(feature = "aws")]
 #[test]
-fn a_plain_cloud_image_comes_up_by_user_data_alone_and_secrets_stay_where_they_belong() {
-    if let Some(mut lab) = Lab::new("canary", "debian-13.qcow2") {
-        canary::tell(&mut lab);
+fn an_instance_in_the_cloud_lives_through_its_days() {
+    if let Some((lab, cloud)) = Lab::in_cloud::<aws::Aws>("cloud") {
+        life::live(&lab, &cloud);
+    }
+}
+
+/// The same on a Droplet, as the lab's double has it.
+#[test]
+fn a_droplet_lives_through_its_days() {
+    if let Some((lab, cloud)) = Lab::in_cloud::<digitalocean::DigitalOcean>("droplet") {
+        life::live(&lab, &cloud);
+    }
+}
+
+/// The same on a host that was there before and stays, with containers and a firewall of somebody else.
+#[test]
+fn a_host_of_somebody_else_is_left_as_it_was_found() {
+    if let Some(lab) = Lab::new("guest", "debian-13-docker.qcow2") {
+        life::live(&lab, &host::Guest::start(&lab));
+    }
+}
+
+/// Marker secrets are found in the encrypted bundle and in their service's own files, and nowhere else.
+#[test]
+fn secrets_stay_where_they_belong() {
+    if let Some((mut lab, cloud)) = Lab::in_cloud::<digitalocean::DigitalOcean>("canary") {
+        canary::tell(&mut lab, &cloud);
     }
 }
 
 /// The analytics site and the commerce application of `environments/`, their stacks as they are there, with the real programs.
 #[test]
-#[ignore = "a quarter of an hour of emulation: `make machines`"]
 fn two_of_the_systems_serve() {
-    if let Some(lab) = Lab::new("systems", "debian-13-docker.qcow2") {
+    if let Some((lab, _cloud)) = Lab::in_cloud::<digitalocean::DigitalOcean>("systems") {
         systems::tell(&lab);
     }
 }
@@ -91,42 +127,5 @@ fn the_passport_platform_serves() {
 fn the_commerce_suite_serves() {
     if let Some(lab) = Lab::new("suite", "debian-13-docker.qcow2") {
         stand_ins::suite(&lab);
-    }
-}
-
-/// The same on a host that was there before and stays, with containers and a firewall of somebody else.
-#[test]
-#[ignore = "six minutes of emulation: `make machines`"]
-fn a_host_of_somebody_else_is_left_as_it_was_found() {
-    if let Some(lab) = Lab::new("guest", "debian-13-docker.qcow2") {
-        life::live(&lab, &host::Guest::start(&lab));
-    }
-}
-
-/// On EC2, as the lab's double has it: instances are virtual machines, volumes are disks, addresses move. What happens there alone.
-#[cfg(feature = "aws")]
-#[test]
-fn an_instance_in_the_cloud_is_changed_replaced_and_swept() {
-    if let Some((lab, cloud)) = Lab::in_cloud::<aws::Aws>("cloud") {
-        life::days(&lab, &cloud);
-    }
-}
-
-/// The same life there.
-#[cfg(feature = "aws")]
-#[test]
-#[ignore = "a quarter of an hour of emulation: `make machines`"]
-fn an_instance_in_the_cloud_lives_through_its_days() {
-    if let Some((lab, cloud)) = Lab::in_cloud::<aws::Aws>("cloud") {
-        life::live(&lab, &cloud);
-    }
-}
-
-/// The same on a Droplet, as the lab's double has it.
-#[test]
-#[ignore = "ten minutes of emulation: `make machines`"]
-fn a_droplet_lives_through_its_days() {
-    if let Some((lab, cloud)) = Lab::in_cloud::<digitalocean::DigitalOcean>("droplet") {
-        life::live(&lab, &cloud);
     }
 }

@@ -57,6 +57,10 @@ impl Cloud for Aws {
         );
     }
 
+    fn network(&self) -> i32 {
+        self.0.network()
+    }
+
     fn left(&self) -> Vec<String> {
         let look = self.look();
         let kinds = ["volumes", "addresses", "security_groups", "keys", "snapshots"];

@@ -27,18 +27,26 @@ pub trait Cloud: Sized {
     /// Somebody opens port 5432 of the environment's firewall to the world.
     fn open_a_hole(&self);
 
+    /// The process that is the network of the one machine.
+    fn network(&self) -> i32;
+
     /// What is there, of every kind that costs or blocks something.
     fn left(&self) -> Vec<String>;
 }
 
 /// A machine with a data volume and an address that stays, for eight hours; the demo's stacks on it.
 pub fn write_environment<C: Cloud>(lab: &Lab, _: &C) {
+    write_environment_with::<C>(lab, "", &[]);
+}
+
+/// The same with more behind it, and the images that this names.
+pub fn write_environment_with<C: Cloud>(lab: &Lab, more: &str, images: &[(&str, &str)]) {
     let text = format!(
         "ttl = \"8h\"\n\n{}\nsize = \"{}\"\n\n[data]\nvolume_gib = 4\n\n[tls]\nmode = \"internal\"\n\n\
-         [stacks.postgres]\ndatabases = [\"app\"]\n\n[stacks.demo]\n\n[routes]\n\"/\" = \"web:8000\"\n\n{}",
+         [stacks.postgres]\ndatabases = [\"app\"]\n\n[stacks.demo]\n\n[routes]\n\"/\" = \"web:8000\"\n\n{more}\n{}",
         C::MACHINE,
         C::SIZES.0,
-        lab.archives()
+        lab.archives(images)
     );
     std::fs::create_dir(lab.path("environments")).unwrap();
     std::fs::write(lab.environment(), text).unwrap();

@@ -10,6 +10,7 @@ use super::cloud::{
     the_door_is_shut_behind_every_command, write_environment,
 };
 use super::double::Double;
+use super::everyday::everyday;
 use super::lab::Lab;
 use super::life::{Place, only_the_edge_is_public, the_page_is_served};
 
@@ -58,6 +59,10 @@ impl Cloud for DigitalOcean {
         );
     }
 
+    fn network(&self) -> i32 {
+        self.0.network()
+    }
+
     fn left(&self) -> Vec<String> {
         let look = self.look();
         let kinds = ["volumes", "firewalls", "reserved_ips", "keys", "tags"];
@@ -70,6 +75,13 @@ impl Cloud for DigitalOcean {
 }
 
 impl DigitalOcean {
+    /// All that whoever has access to the account can ask for.
+    pub fn knows(&self) -> String {
+        let everything = self.look().to_string();
+        assert!(everything.contains("#cloud-config"), "user-data is part of it");
+        everything
+    }
+
     /// All that is in the account. Nobody may have broken the vendor's document until now.
     fn look(&self) -> Value {
         assert_eq!(
@@ -113,6 +125,7 @@ impl Place for DigitalOcean {
 
     fn days(&self, lab: &Lab) {
         a_plan_without_changes_is_lean(lab, self);
+        everyday(lab, self.network());
         a_hole_in_the_firewall_is_closed(lab, self);
         a_larger_size_keeps_the_data(lab, self);
     }

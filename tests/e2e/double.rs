@@ -42,6 +42,17 @@ impl Double {
     pub fn word(&self, name: &str) -> &str {
         self.ready[name].as_str().unwrap()
     }
+
+    /// The process that is the network of its one machine: of a container it is one of its own, of a virtual machine the machine itself.
+    pub fn network(&self) -> i32 {
+        let folder = self.word("machines");
+        let output = Command::new("pgrep")
+            .args(["-f", &format!("^(slirp4netns|qemu-system).*{folder}")])
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        text.trim().parse().unwrap_or_else(|_| panic!("one network: {text:?}"))
+    }
 }
 
 impl Drop for Double {

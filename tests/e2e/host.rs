@@ -2,9 +2,9 @@
 //! of it again at the end.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use super::lab::{Lab, reaches, text, until};
@@ -72,43 +72,40 @@ const SEEN: [(&str, &str); 9] = [
 
 /// A machine that the lab boots without our user-data.
 pub struct Host {
-    folder: PathBuf,
-    process: i32,
+    child: Child,
+    key: PathBuf,
 }
 
 impl Host {
-    /// None, and a word, where the lab's images are not built.
     pub fn start(lab: &Lab) -> Self {
         lab.say("a machine of somebody else boots");
-        let user_data = lab.path("user-data");
-        std::fs::write(&user_data, USER_DATA).unwrap();
-        let smoke = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/vm-smoke");
-        let output = Command::new("python3")
-            .arg(smoke)
+        let (key, user_data) = (lab.path("theirs"), lab.path("user-data"));
+        let made = Command::new("ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+            .arg(&key)
+            .status();
+        assert!(made.unwrap().success());
+        let public = std::fs::read_to_string(lab.path("theirs.pub")).unwrap();
+        std::fs::write(&user_data, USER_DATA.replace("@KEY@", public.trim())).unwrap();
+        let mut child = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/machine"))
+            .args(["--address", ADDRESS, "--ports", "22,80,443,2222,8080", "--image"])
             .arg(lab.image())
-            .args([
-                "--address",
-                ADDRESS,
-                "--forward",
-                "80,443,2222,8080",
-                "--docker",
-                "--keep",
-                "--user-data",
-            ])
+            .arg("--user-data")
             .arg(&user_data)
-            .output()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
             .unwrap();
-        let said = text(&output);
-        eprintln!("{said}");
-        let kept = said
-            .lines()
-            .find_map(|line| line.strip_prefix("kept: process "))
+        let mut ready = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut ready)
             .unwrap();
-        let (process, rest) = kept.split_once(',').unwrap();
-        let host = Self {
-            folder: rest.rsplit_once("folder ").unwrap().1.trim().into(),
-            process: process.parse().unwrap(),
-        };
+        assert!(ready.contains("folder"), "the machine did not start");
+        let host = Self { child, key };
+        until("the first boot", Duration::from_secs(600), || {
+            let done = host.ssh("cloud-init status --wait && sudo docker info").output();
+            done.is_ok_and(|output| output.status.success())
+        });
         host.root_reading("docker load", &std::fs::read(lab.archive("busybox_1.tar")).unwrap());
         host.root_reading("sh -s", THEIRS.as_bytes());
         until("their page", Duration::from_secs(60), || host.their_page());
@@ -136,7 +133,7 @@ impl Host {
             "LogLevel=ERROR",
             "-i",
         ])
-        .arg(self.folder.join("key"))
+        .arg(&self.key)
         .args([&format!("admin@{ADDRESS}"), command]);
         ssh
     }
@@ -188,9 +185,9 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        // It may be gone already; whoever fails here would take the other stories along.
-        let _ = Command::new("kill").args(["-KILL", &self.process.to_string()]).status();
-        let _ = std::fs::remove_dir_all(&self.folder);
+        // It ends its machine before itself.
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
     }
 }
 
@@ -239,7 +236,7 @@ fn write_environment(lab: &Lab, host: &Host) {
     let text = format!(
         "[machine.ssh]\nhost = \"{ADDRESS}\"\nuser = \"admin\"\n\n[access]\nssh_key = {:?}\n\n[tls]\nmode = \"internal\"\n\n\
          [stacks.demo]\npath = \"../page\"\n\n[routes]\n\"/\" = \"web:8000\"\n\n{}",
-        host.folder.join("key"),
+        host.key,
         lab.archives_of(&[("caddy:2", "caddy_2.tar"), ("busybox:1", "busybox_1.tar")])
     );
     let page = "services:\n  web:\n    image: busybox:1\n    volumes: [data:/data]\n    command:\n      - sh\n      - -c\n      \

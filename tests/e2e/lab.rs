@@ -60,18 +60,16 @@ impl Lab {
             "[machine.local]\nimage = {:?}\ndisk_gib = 12\nmemory_gib = 2\nacceleration = \"auto\"\n\n[data]\nvolume_gib = 4\n\n\
              [stacks.postgres]\ndatabases = [\"app\"]\n\n[stacks.demo]\n\n[routes]\n\"/\" = \"web:8000\"\n\n{}",
             self.image,
-            self.archives()
+            self.archives(&[])
         );
         std::fs::create_dir(self.path("environments")).unwrap();
         std::fs::write(self.environment(), text).unwrap();
     }
 
-    /// An environment file of a machine with this much memory, what a story wants on it, and archives of images.
-    pub fn write_system(&self, memory_gib: u32, more: &str, images: &[&str]) {
-        let mut text = format!(
-            "[machine.local]\nimage = {:?}\ndisk_gib = 12\nmemory_gib = {memory_gib}\n\n{more}\n[images]\n",
-            self.image
-        );
+    /// An environment file of a Droplet, what a story wants on it, and archives of images.
+    pub fn write_system(&self, more: &str, images: &[&str]) {
+        let machine = "[machine.digitalocean]\nregion = \"fra1\"\nimage = \"debian-13\"\nsize = \"s-2vcpu-4gb\"\n\n[tls]\nmode = \"internal\"";
+        let mut text = format!("{machine}\n\n{more}\n[images]\n");
         for reference in images {
             let file = format!("{}.tar", reference.replace(':', "_"));
             let _ = writeln!(text, "{reference:?} = {:?}", self.images.join(file));
@@ -92,23 +90,21 @@ impl Lab {
         self.variables.push((name, value.to_owned()));
     }
 
-    /// The environment file that `provision init` writes, in an empty folder, and behind it what a story adds, with its images. Of its
-    /// text only what lies on the internet is another here: Debian's cloud image, and the registry that `caddy:2`, `postgres:17` and
-    /// `provision-demo:1` would be pulled from.
-    pub fn init(&self, more: &str, images: &[(&str, &str)]) {
+    /// The environment file that `provision init` writes, in an empty folder. Of its text only what lies on the internet is another here:
+    /// Debian's cloud image, and the registry that `caddy:2`, `postgres:17` and `provision-demo:1` would be pulled from.
+    pub fn init(&self) {
         self.ok(&["init", self.name]);
         let path = self.environment();
         let written = std::fs::read_to_string(&path).unwrap();
         let image = "image = \"debian-13\" ";
         assert_eq!(written.matches(image).count(), 1, "{written}");
         let text = written.replace(image, &format!("image = {:?} ", self.image));
-        let archives = self.archives_of(&[&OF_THE_DEMO, images].concat());
-        std::fs::write(&path, format!("{text}\n{more}\n{archives}")).unwrap();
+        std::fs::write(&path, format!("{text}\n{}", self.archives(&[]))).unwrap();
     }
 
-    /// The images of the two stacks and the edge, as archives: the lab has no registry.
-    pub fn archives(&self) -> String {
-        self.archives_of(&OF_THE_DEMO)
+    /// The images of the demo's two stacks and the edge, and these, as archives: the lab has no registry.
+    pub fn archives(&self, more: &[(&str, &str)]) -> String {
+        self.archives_of(&[&OF_THE_DEMO, more].concat())
     }
 
     /// `[images]` with these archives.

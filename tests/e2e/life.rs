@@ -38,15 +38,6 @@ pub fn live<P: Place>(lab: &Lab, place: &P) {
     place.end(lab);
 }
 
-/// What is special about its place, without what every place's life has: for a place whose whole life takes too long for every change.
-pub fn days<P: Place>(lab: &Lab, place: &P) {
-    place.write(lab);
-    lab.ok(&["apply", lab.name, "--yes"]);
-    place.is_as_asked_for(lab);
-    place.days(lab);
-    place.end(lab);
-}
-
 /// `kill -9` in the middle of a step: the lock is taken over, and the next apply goes on from there.
 fn killed_in_the_middle(lab: &Lab, (address, words): (&str, &str)) {
     let mut apply = lab.start(&["apply", lab.name, "--yes"]);

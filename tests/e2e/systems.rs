@@ -25,7 +25,7 @@ pub fn tell(lab: &Lab) {
         ));
         return;
     }
-    lab.write_system(3, &site("\"/\" = \"router:8080\""), &SITE);
+    lab.write_system(&site("\"/\" = \"router:8080\""), &SITE);
     lab.ok(&["apply", lab.name, "--yes"]);
     the_site_counts_its_visits(lab);
     its_file_outlives_its_process(lab);
@@ -34,7 +34,7 @@ pub fn tell(lab: &Lab) {
     let before = containers(lab, "site-");
     let routes = "\"/\" = \"router:8080\"\n\"/orders*\" = \"shop:8080\"\n\"/healthz\" = \"shop:8080\"";
     let all: Vec<&str> = SITE.iter().chain(&SHOP).copied().collect();
-    lab.write_system(3, &format!("{}{}", shop(""), site(routes)), &all);
+    lab.write_system(&format!("{}{}", shop(""), site(routes)), &all);
     lab.ok(&["apply", lab.name, "--yes"]);
     assert_eq!(containers(lab, "site-"), before, "the site beside it is not touched");
     the_shop_takes_orders(lab);
@@ -167,7 +167,6 @@ fn migrations_run_at_each_deploy(lab: &Lab, routes: &str, images: &[&str]) {
     let before = containers(lab, "postgres-");
     let more = "OTEL_EXPORTER_OTLP_ENDPOINT = \"\"\nMONGODB_URL = \"\"";
     lab.write_system(
-        3,
         &format!("{}{}", shop(more).replace("shop = 2 }", "shop = 1 }"), site(routes)),
         images,
     );
