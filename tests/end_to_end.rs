@@ -45,10 +45,13 @@ mod systems;
 
 use lab::Lab;
 
-/// What a newcomer does first, on a virtual machine: firmware, boot loader, a kernel of its own, disks that outlive a power failure.
+/// With Docker, so that not every first boot installs it.
+const IMAGE: &str = "debian-13-docker.qcow2";
+
+/// A virtual machine: firmware, boot loader, a kernel of its own, disks that outlive a power failure.
 #[test]
-fn a_plain_cloud_image_comes_up_by_user_data_alone() {
-    if let Some(lab) = Lab::new("plain", "debian-13.qcow2") {
+fn a_demo_on_a_virtual_machine_outlives_a_power_failure() {
+    if let Some(lab) = Lab::new("first", IMAGE) {
         local::first_day(&lab);
     }
 }
@@ -57,7 +60,7 @@ fn a_plain_cloud_image_comes_up_by_user_data_alone() {
 #[test]
 #[ignore = "half an hour of emulation: `make machines`"]
 fn a_demo_lives_through_its_days() {
-    if let Some(lab) = Lab::new("demo", "debian-13-docker.qcow2") {
+    if let Some(lab) = Lab::new("demo", IMAGE) {
         life::live(&lab, &local::Local);
     }
 }
@@ -66,7 +69,7 @@ fn a_demo_lives_through_its_days() {
 #[cfg(feature = "aws")]
 #[test]
 fn an_instance_in_the_cloud_lives_through_its_days() {
-    if let Some((lab, cloud)) = Lab::in_cloud::<aws::Aws>("cloud") {
+    if let Some((lab, cloud)) = Lab::in_cloud::<aws::Aws>("cloud", IMAGE) {
         life::live(&lab, &cloud);
     }
 }
@@ -74,7 +77,7 @@ fn an_instance_in_the_cloud_lives_through_its_days() {
 /// The same on a Droplet, as the lab's double has it.
 #[test]
 fn a_droplet_lives_through_its_days() {
-    if let Some((lab, cloud)) = Lab::in_cloud::<digitalocean::DigitalOcean>("droplet") {
+    if let Some((lab, cloud)) = Lab::in_cloud::<digitalocean::DigitalOcean>("droplet", IMAGE) {
         life::live(&lab, &cloud);
     }
 }
@@ -82,15 +85,15 @@ fn a_droplet_lives_through_its_days() {
 /// The same on a host that was there before and stays, with containers and a firewall of somebody else.
 #[test]
 fn a_host_of_somebody_else_is_left_as_it_was_found() {
-    if let Some(lab) = Lab::new("guest", "debian-13-docker.qcow2") {
+    if let Some(lab) = Lab::new("guest", IMAGE) {
         life::live(&lab, &host::Guest::start(&lab));
     }
 }
 
-/// Marker secrets are found in the encrypted bundle and in their service's own files, and nowhere else.
+/// What `provision init` writes applies; an image without Docker comes up by the tool's user-data alone. And marker secrets are found in the encrypted bundle and in their service's own files, and nowhere else.
 #[test]
-fn secrets_stay_where_they_belong() {
-    if let Some((mut lab, cloud)) = Lab::in_cloud::<digitalocean::DigitalOcean>("canary") {
+fn a_plain_cloud_image_comes_up_by_user_data_alone_and_secrets_stay_where_they_belong() {
+    if let Some((mut lab, cloud)) = Lab::in_cloud::<digitalocean::DigitalOcean>("canary", "debian-13.qcow2") {
         canary::tell(&mut lab, &cloud);
     }
 }
@@ -98,34 +101,36 @@ fn secrets_stay_where_they_belong() {
 /// The analytics site and the commerce application of `environments/`, their stacks as they are there, with the real programs.
 #[test]
 fn two_of_the_systems_serve() {
-    if let Some((lab, _cloud)) = Lab::in_cloud::<digitalocean::DigitalOcean>("systems") {
+    if let Some((lab, _cloud)) = Lab::in_cloud::<digitalocean::DigitalOcean>("systems", IMAGE) {
         systems::tell(&lab);
     }
 }
 
 /// Three instances consume one queue; with real PostgreSQL, RabbitMQ, Redis and Node, and stand-ins for the rest.
+#[cfg(feature = "aws")]
 #[test]
-#[ignore = "half an hour of emulation: `make machines`"]
+#[ignore = "images of ten minutes, and virtual machines where containers have no share of a processor: `make machines`"]
 fn the_event_platform_serves() {
-    if let Some(lab) = Lab::new("events", "debian-13-docker.qcow2") {
+    if let Some((lab, _cloud)) = Lab::in_cloud::<aws::Aws>("events", IMAGE) {
         stand_ins::events(&lab);
     }
 }
 
 /// Seven services behind a gateway, each with its own schema.
+#[cfg(feature = "aws")]
 #[test]
-#[ignore = "half an hour of emulation: `make machines`"]
+#[ignore = "images of ten minutes: `make machines`"]
 fn the_passport_platform_serves() {
-    if let Some(lab) = Lab::new("passport", "debian-13-docker.qcow2") {
+    if let Some((lab, _cloud)) = Lab::in_cloud::<aws::Aws>("passport", IMAGE) {
         stand_ins::passport(&lab);
     }
 }
 
 /// Migrated, seeded once, its master key rotated.
 #[test]
-#[ignore = "half an hour of emulation: `make machines`"]
+#[ignore = "images of ten minutes: `make machines`"]
 fn the_commerce_suite_serves() {
-    if let Some(lab) = Lab::new("suite", "debian-13-docker.qcow2") {
+    if let Some((lab, _cloud)) = Lab::in_cloud::<digitalocean::DigitalOcean>("suite-droplet", IMAGE) {
         stand_ins::suite(&lab);
     }
 }

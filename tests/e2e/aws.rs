@@ -25,8 +25,8 @@ impl Cloud for Aws {
     const MACHINE: &'static str = "[machine.aws]\nregion = \"eu-central-1\"\nimage = \"debian-13\"\ndisk_gib = 12";
     const SIZES: (&'static str, &'static str) = ("t3.small", "t3.medium");
 
-    fn start(images: &Path) -> Option<Self> {
-        Double::start(images, "aws").map(Self)
+    fn start(images: &Path, image: &Path) -> Option<Self> {
+        Double::start(images, image, "aws").map(Self)
     }
 
     fn variables(&self) -> Vec<(&'static str, String)> {

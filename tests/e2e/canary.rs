@@ -1,4 +1,5 @@
-//! A stack that has marker secrets through a whole life. In the end they are searched for everywhere: they may be in the encrypted
+//! What `provision init` wrote, on a plain image that gets Docker by user-data alone, with a stack that has marker secrets through a
+//! whole life. In the end they are searched for everywhere: they may be in the encrypted
 //! bundle, in the service's own files of mode 0600, and nowhere else.
 
 use std::fmt::Write as _;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::cloud::{nothing_is_left, write_environment_with};
+use super::cloud::nothing_is_left;
 use super::digitalocean::DigitalOcean;
 use super::lab::{Lab, text};
 
@@ -46,6 +47,9 @@ secrets:
 ";
 
 const ENVIRONMENT: &str = r#"
+[tls]
+mode = "internal"
+
 [secrets]
 OF_VARIABLE = { env = "CANARY" }
 OF_FILE     = { file = "canary.txt" }
@@ -65,6 +69,7 @@ pub fn tell(lab: &mut Lab, cloud: &DigitalOcean) {
     watched.ok(&["plan", lab.name, "--out", "saved.plan"]);
     let sampling = Sampling::begin();
     watched.ok(&["apply", lab.name, "--yes", "--json"]);
+    comes_up_by_user_data_alone(lab);
     let generated = watched.read("GENERATED");
     assert_eq!(generated.len(), 32);
     let own = lab.on_host("sudo cat /opt/provision/stacks/vault/all");
@@ -105,6 +110,13 @@ pub fn tell(lab: &mut Lab, cloud: &DigitalOcean) {
     below(&lab.path(".provision"), &markers);
 }
 
+fn comes_up_by_user_data_alone(lab: &Lab) {
+    assert!(lab.curl(&[&lab.output("url")]).contains("<html"), "a page");
+    lab.is_settled();
+    lab.on_host("sudo docker compose version");
+    lab.on_host("test -s /var/lib/provision/converged && cloud-init status | grep -q done");
+}
+
 /// A job of the deploy prints all that it knows, then fails: the error shows its last lines.
 fn a_failure_that_prints_them(lab: &Lab, watched: &mut Watched<'_>) {
     let manifest = lab.path("vault/stack.toml");
@@ -138,7 +150,8 @@ fn a_failure_that_prints_them(lab: &Lab, watched: &mut Watched<'_>) {
 }
 
 fn write(lab: &mut Lab) {
-    write_environment_with::<DigitalOcean>(lab, ENVIRONMENT, &[("busybox:1", "busybox_1.tar")]);
+    lab.serve_packages();
+    lab.init("digitalocean", ENVIRONMENT, &[("busybox:1", "busybox_1.tar")]);
     lab.set("CANARY", OF_VARIABLE);
     std::fs::write(lab.path("environments/canary.txt"), format!("{OF_FILE}\n")).unwrap();
     std::fs::create_dir(lab.path("vault")).unwrap();

@@ -13,7 +13,7 @@ pub trait Cloud: Sized {
     const SIZES: (&'static str, &'static str);
 
     /// None, and a word, where the lab is not installed.
-    fn start(images: &Path) -> Option<Self>;
+    fn start(images: &Path, image: &Path) -> Option<Self>;
 
     /// What the tool needs to know: an address, credentials.
     fn variables(&self) -> Vec<(&'static str, String)>;
@@ -36,17 +36,12 @@ pub trait Cloud: Sized {
 
 /// A machine with a data volume and an address that stays, for eight hours; the demo's stacks on it.
 pub fn write_environment<C: Cloud>(lab: &Lab, _: &C) {
-    write_environment_with::<C>(lab, "", &[]);
-}
-
-/// The same with more behind it, and the images that this names.
-pub fn write_environment_with<C: Cloud>(lab: &Lab, more: &str, images: &[(&str, &str)]) {
     let text = format!(
         "ttl = \"8h\"\n\n{}\nsize = \"{}\"\n\n[data]\nvolume_gib = 4\n\n[tls]\nmode = \"internal\"\n\n\
-         [stacks.postgres]\ndatabases = [\"app\"]\n\n[stacks.demo]\n\n[routes]\n\"/\" = \"web:8000\"\n\n{more}\n{}",
+         [stacks.postgres]\ndatabases = [\"app\"]\n\n[stacks.demo]\n\n[routes]\n\"/\" = \"web:8000\"\n\n{}",
         C::MACHINE,
         C::SIZES.0,
-        lab.archives(images)
+        lab.archives(&[])
     );
     std::fs::create_dir(lab.path("environments")).unwrap();
     std::fs::write(lab.environment(), text).unwrap();

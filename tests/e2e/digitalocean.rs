@@ -25,8 +25,8 @@ impl Cloud for DigitalOcean {
          project = \"shop\"";
     const SIZES: (&'static str, &'static str) = ("s-2vcpu-2gb", "s-2vcpu-4gb");
 
-    fn start(images: &Path) -> Option<Self> {
-        Double::start(images, "digitalocean").map(Self)
+    fn start(images: &Path, image: &Path) -> Option<Self> {
+        Double::start(images, image, "digitalocean").map(Self)
     }
 
     fn variables(&self) -> Vec<(&'static str, String)> {

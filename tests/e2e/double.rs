@@ -16,15 +16,16 @@ pub struct Double {
 }
 
 impl Double {
-    /// The one in the folder `cloud` of the lab. None, and a word, where the lab's Python is not installed.
-    pub fn start(images: &Path, cloud: &str) -> Option<Self> {
+    /// The one in the folder `cloud` of the lab, whose machines boot this image. None, and a word, where the lab's Python is not installed.
+    pub fn start(images: &Path, image: &Path, cloud: &str) -> Option<Self> {
         let python = images.join("python/bin/python");
         if !python.exists() {
             eprintln!("skipped: no {}; `make lab` makes it", python.display());
             return None;
         }
         let mut child = Command::new(tool(cloud, "double"))
-            .arg("--machines")
+            .args(["--machines", "--image"])
+            .arg(image)
             .env("PROVISION_LAB_DIR", images)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -45,9 +45,9 @@ impl Lab {
     }
 
     /// One whose machine is in a cloud of the lab's.
-    pub fn in_cloud<C: Cloud>(name: &'static str) -> Option<(Self, C)> {
-        let mut lab = Self::new(name, "debian-13-docker.qcow2")?;
-        let cloud = C::start(&lab.images)?;
+    pub fn in_cloud<C: Cloud>(name: &'static str, image: &str) -> Option<(Self, C)> {
+        let mut lab = Self::new(name, image)?;
+        let cloud = C::start(&lab.images, &lab.image)?;
         lab.variables = cloud.variables();
         // Where it calls from.
         lab.set("PROVISION_OPERATOR_CIDR", "127.0.0.1/32");
@@ -90,16 +90,13 @@ impl Lab {
         self.variables.push((name, value.to_owned()));
     }
 
-    /// The environment file that `provision init` writes, in an empty folder. Of its text only what lies on the internet is another here:
-    /// Debian's cloud image, and the registry that `caddy:2`, `postgres:17` and `provision-demo:1` would be pulled from.
-    pub fn init(&self) {
-        self.ok(&["init", self.name]);
+    /// The environment file that `provision init` writes, in an empty folder, and behind it what a story adds, with its images, and those of
+    /// `caddy:2`, `postgres:17` and `provision-demo:1`, which lie in no registry here.
+    pub fn init(&self, provider: &str, more: &str, images: &[(&str, &str)]) {
+        self.ok(&["init", self.name, "--provider", provider]);
         let path = self.environment();
         let written = std::fs::read_to_string(&path).unwrap();
-        let image = "image = \"debian-13\" ";
-        assert_eq!(written.matches(image).count(), 1, "{written}");
-        let text = written.replace(image, &format!("image = {:?} ", self.image));
-        std::fs::write(&path, format!("{text}\n{}", self.archives(&[]))).unwrap();
+        std::fs::write(&path, format!("{written}\n{more}\n{}", self.archives(images))).unwrap();
     }
 
     /// The images of the demo's two stacks and the edge, and these, as archives: the lab has no registry.

@@ -6,16 +6,13 @@ use super::everyday::everyday;
 use super::lab::{Lab, alive, kill, until};
 use super::life::{Place, only_the_edge_is_public, the_page_is_served, the_row_comes_back};
 
-/// What `provision init` wrote, on a plain image that gets Docker by user-data alone.
+/// What only a virtual machine can tell.
 pub fn first_day(lab: &Lab) {
-    lab.serve_packages();
-    lab.init();
+    lab.write_environment();
     lab.ok(&["apply", lab.name, "--yes"]);
     the_page_is_served(lab);
     only_the_edge_is_public(lab);
     lab.is_settled();
-    lab.on_host("sudo docker compose version");
-    lab.on_host("test -s /var/lib/provision/converged && cloud-init status | grep -q done");
     a_power_failure_keeps_the_data(lab);
     no_secret_is_where_it_must_not_be(lab);
     nothing_is_left(lab);

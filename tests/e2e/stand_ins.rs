@@ -1,5 +1,5 @@
-//! The larger systems of `environments/`, as they stand there but for the machine, their names' zone and their certificates: they
-//! apply and serve. PostgreSQL, Redis, RabbitMQ, nginx, Caddy, Prometheus and the applications in Node, Python and Go are the real
+//! The larger systems of `environments/`, on the machines that they ask for and as they stand there, but for their names' zone and their
+//! certificates: they apply and serve. PostgreSQL, Redis, RabbitMQ, nginx, Caddy, Prometheus and the applications in Node, Python and Go are the real
 //! programs; what Debian does not have is stood in for by a program that listens where it would, and says so.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,7 @@ use super::lab::{Lab, until};
 
 /// An event platform: three instances consume one queue, and end in good order.
 pub fn events(lab: &Lab) {
-    if !begin(lab, 8) {
+    if !begin(lab) {
         return;
     }
     let needs = &json(lab, "/")["needs"];
@@ -57,7 +57,7 @@ pub fn events(lab: &Lab) {
 
 /// A product-passport platform: each service behind the gateway, each with its own schema.
 pub fn passport(lab: &Lab) {
-    if !begin(lab, 4) {
+    if !begin(lab) {
         return;
     }
     let services = [
@@ -98,7 +98,7 @@ pub fn passport(lab: &Lab) {
 
 /// A headless commerce suite: migrated before it starts, seeded once, its master key rotated.
 pub fn suite(lab: &Lab) {
-    if !begin(lab, 8) {
+    if !begin(lab) {
         return;
     }
     assert_eq!(graphql(lab, "{ health }")["health"], "healthy");
@@ -226,18 +226,13 @@ fn sql(lab: &Lab, database: &str, query: &str) -> String {
 }
 
 /// Applies the system of this lab's name; false, and a word, where its images are not built.
-fn begin(lab: &Lab, memory_gib: u32) -> bool {
+fn begin(lab: &Lab) -> bool {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("environments");
     let text = std::fs::read_to_string(folder.join(format!("{}.toml", lab.name))).unwrap();
     let mut environment: toml::Table = text.parse().unwrap();
     for gone in ["protect", "dns"] {
         environment.remove(gone);
     }
-    let machine = format!(
-        "local = {{ image = {:?}, disk_gib = 16, memory_gib = {memory_gib} }}\n",
-        lab.image()
-    );
-    environment.insert("machine".into(), toml::Value::Table(machine.parse().unwrap()));
     environment.insert("tls".into(), toml::Value::Table("mode = \"internal\"".parse().unwrap()));
     if environment.contains_key("secrets") {
         // The vaults that they come from are not here.

@@ -81,17 +81,36 @@ def root_partition(file: Path) -> int:
     return int(table["partitions"][-1]["start"]) * int(table["sectorsize"])
 
 
+def sweep(folder: Path) -> None:
+    """What is left of the machines in this folder, and of the control groups of doubles that were killed."""
+    for line in told("losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE").splitlines():
+        device, _, file = line.partition(" ")
+        if file.strip().startswith(f"{folder}/"):
+            told("losetup", "--detach", device)
+    hierarchy = cgroups()
+    for group in hierarchy.glob("provision-lab-*") if hierarchy else ():
+        if not Path(f"/proc/{group.name.split('-')[2]}").exists():
+            remove_cgroups(group)
+
+
+def remove_cgroups(top: Path) -> None:
+    for folder, _, _ in os.walk(top, topdown=False):
+        # One that a process is still leaving is tried again, by us or by the next double.
+        with contextlib.suppress(OSError):
+            os.rmdir(folder)
+
+
 def write_seed(folder: Path, seed: Seed) -> None:
     """The documents as cloud-init looks for them in `/var/lib/cloud/seed/nocloud`."""
     place = folder / "seed"
     place.mkdir(exist_ok=True)
     network = {"version": 2, "ethernets": {"eth0": {"addresses": [f"{PRIVATE_IP}/24"]}}}
-    told = {
+    documents = {
         "user-data": seed.user_data,
         "meta-data": json.dumps(seed.meta_data).encode(),
         "network-config": json.dumps(network).encode(),
     }
-    for name, document in told.items():
+    for name, document in documents.items():
         (place / name).write_bytes(document)
 
 
@@ -108,7 +127,7 @@ class Process:
         # By node: the name in /dev/disk/by-id, and the device here.
         self._loops: dict[str, tuple[str, Path]] = {}
         self._lock = threading.RLock()
-        self._killed = False
+        self._killed = self._again = False
         self._ended = threading.Event()
         self._start()
         for forward in sorted(forwards):
@@ -139,9 +158,11 @@ class Process:
                 os.close(tell_go)
                 self._popen.wait()
                 raise RuntimeError(f"the container did not start: {(self._folder / 'serial.log').read_text()[-2000:]}")
-        self._network = self._connect()
-        os.write(tell_go, b"go\n")
-        os.close(tell_go)
+            self._network = self._connect()
+            os.write(tell_go, b"go\n")
+            os.close(tell_go)
+            # The root is its own.
+            waiting.readline()
 
     def _connect(self) -> subprocess.Popen[bytes]:
         """User-mode networking: 10.0.2.0/24 with the host at 10.0.2.2, and nothing beyond."""
@@ -167,15 +188,15 @@ class Process:
 
     def _watch(self) -> None:
         """A guest that restarts itself comes back; one that turns itself off has ended."""
-        while True:
-            status = self._popen.wait()
-            with self._lock:
-                if self._killed or status != -signal.SIGHUP:
-                    break
-                self._restart()
-        self._network.kill()
-        self._network.wait()
-        self._ended.set()
+        try:
+            while (self._popen.wait() == -signal.SIGHUP or self._again) and not self._killed:
+                with self._lock:
+                    self._again = False
+                    self._restart()
+        finally:
+            self._network.kill()
+            self._network.wait()
+            self._ended.set()
 
     def _restart(self) -> None:
         forwards = list(self._ids)
@@ -202,9 +223,8 @@ class Process:
     def reset(self) -> None:
         """All of it is gone at once, and begins again."""
         with self._lock:
+            self._again = True
             self._popen.kill()
-            self._popen.wait()
-            self._restart()
 
     def kill(self) -> None:
         with self._lock:
@@ -219,10 +239,7 @@ class Process:
     def _remove_cgroups(self) -> None:
         give_up = time.monotonic() + LINGER
         while self._cgroup.exists() and time.monotonic() < give_up:
-            for folder, _, _ in os.walk(self._cgroup, topdown=False):
-                # One that a process is still leaving is tried again.
-                with contextlib.suppress(OSError):
-                    os.rmdir(folder)
+            remove_cgroups(self._cgroup)
             time.sleep(0.02)
 
     def _init(self) -> int:

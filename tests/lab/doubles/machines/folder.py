@@ -8,6 +8,7 @@ import socket
 import tempfile
 from pathlib import Path
 
+from . import container
 from .process import kind
 
 
@@ -46,6 +47,7 @@ class Folder:
 
     def close(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
+        self._hold.close()
 
 
 def sweep(parent: Path, prefix: str) -> None:
@@ -54,6 +56,7 @@ def sweep(parent: Path, prefix: str) -> None:
         try:
             with open(folder / "lock", "rb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                container.sweep(folder)
                 shutil.rmtree(folder, ignore_errors=True)
         except OSError:
             continue

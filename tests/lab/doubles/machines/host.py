@@ -1,4 +1,4 @@
-"""machine --image FILE --address ADDRESS [--ports LIST] --user-data FILE [--key FILE]: a host of somebody, without a cloud around it.
+"""machine --image FILE --address ADDRESS [--ports LIST] --user-data FILE: a host of somebody, without a cloud around it.
 
 Prints where it lives once it has begun to boot; ends with its standard input.
 """
@@ -90,4 +90,5 @@ def main() -> None:
         place.close()
 
 
-main()
+if __name__ == "__main__":
+    main()
