@@ -28,6 +28,7 @@ test-machines:
 
 test-code:
 	tests/scripts/run.sh
+	tests/lab/doubles/selftest
 	tests/lab/aws/selftest
 	tests/lab/digitalocean/selftest
 	$(CARGO) test --workspace --all-targets

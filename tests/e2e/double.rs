@@ -20,7 +20,7 @@ impl Double {
     pub fn start(images: &Path, image: &Path, cloud: &str) -> Option<Self> {
         let python = images.join("python/bin/python");
         if !python.exists() {
-            eprintln!("skipped: no {}; `make lab` makes it", python.display());
+            eprintln!("skipped: no {}; `make lab-python` makes it", python.display());
             return None;
         }
         let mut child = Command::new(tool(cloud, "double"))

@@ -29,6 +29,9 @@ class Addresses:
         self._next = random.randrange(SPACE)
         self._mine: set[int] = set()
 
+    def close(self) -> None:
+        self._file.close()
+
     def claim(self) -> str:
         with self._lock:
             for _ in range(SPACE):

@@ -81,12 +81,16 @@ def root_partition(file: Path) -> int:
     return int(table["partitions"][-1]["start"]) * int(table["sectorsize"])
 
 
-def sweep(folder: Path) -> None:
-    """What is left of the machines in this folder, and of the control groups of doubles that were killed."""
+def release(folder: Path) -> None:
+    """The devices of disks in this folder."""
     for line in told("losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE").splitlines():
         device, _, file = line.partition(" ")
         if file.strip().startswith(f"{folder}/"):
             told("losetup", "--detach", device)
+
+
+def sweep() -> None:
+    """The control groups of doubles that were killed."""
     hierarchy = cgroups()
     for group in hierarchy.glob("provision-lab-*") if hierarchy else ():
         if not Path(f"/proc/{group.name.split('-')[2]}").exists():

@@ -52,11 +52,12 @@ class Folder:
 
 def sweep(parent: Path, prefix: str) -> None:
     """Removes what doubles left that were killed: nobody locks it."""
+    container.sweep()
     for folder in parent.glob(f"{prefix}*"):
         try:
             with open(folder / "lock", "rb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                container.sweep(folder)
+                container.release(folder)
                 shutil.rmtree(folder, ignore_errors=True)
         except OSError:
             continue

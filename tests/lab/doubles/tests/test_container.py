@@ -40,8 +40,9 @@ class Container(unittest.TestCase):
         self.key = self.folder / "key"
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.key], check=True)
         self.user_data = (USER_DATA % self.key.with_suffix(".pub").read_text().strip()).encode()
-        self.addresses = Addresses()
-        self.address = self.addresses.claim()
+        addresses = Addresses()
+        self.addCleanup(addresses.close)
+        self.address = addresses.claim()
 
     def ssh(self, command: str) -> subprocess.CompletedProcess[str]:
         options = [word for option in OPTIONS for word in ("-o", option)]
@@ -136,11 +137,14 @@ class Container(unittest.TestCase):
         process.stdin.close()
         process.stdout.close()
         self.wait("its end", lambda: self.ssh("true").returncode)
-        # The next one of its kind clears away the files.
-        Folder("provision-host-", IMAGE).close()
-        container.sweep(self.folder)
         folders = pathlib.Path(tempfile.gettempdir())
-        self.wait("nothing", lambda: not self.remains(folders / "provision-host-"))
+
+        def swept() -> bool:
+            # The next one of its kind clears away what the kernel has let go of.
+            Folder("provision-host-", IMAGE).close()
+            return not self.remains(folders / "provision-host-")
+
+        self.wait("nothing", swept)
         self.assertEqual(list(folders.glob("provision-host-*")), [])
 
 

@@ -1,5 +1,6 @@
-"""Instances that are machines: one story, a few minutes under emulation."""
+"""Instances that are virtual machines: one story, a few minutes under emulation."""
 
+import os
 import pathlib
 import socket
 import subprocess
@@ -25,6 +26,10 @@ SSH = (
     "LogLevel=ERROR",
     "ConnectTimeout=20",
 )
+
+
+# Of a container's, other things hold: doubles/tests/test_container.py.
+os.environ["PROVISION_LAB_MACHINES"] = "qemu"
 
 
 class Machines(DoubleCase):
