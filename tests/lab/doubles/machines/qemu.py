@@ -17,7 +17,7 @@ SYSTEM = "qemu-system-x86_64"
 SUFFIX = "qcow2"
 SLOTS = 4  # disks beside the root disk
 # A machine may be told to have less than its type has, so that some run side by side.
-CPUS, MEMORY_MIB = 2, 4096
+CPUS, MEMORY_MIB = 2, 8192
 
 
 def create_disk(file: Path, size_gib: int, base: Path | None) -> None:
