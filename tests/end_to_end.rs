@@ -50,7 +50,7 @@ const IMAGE: &str = "debian-13-docker.qcow2";
 
 /// A virtual machine: firmware, boot loader, a kernel of its own, disks that outlive a power failure.
 #[test]
-fn a_demo_on_a_virtual_machine_outlives_a_power_failure() {
+fn a_virtual_machine_outlives_a_power_failure() {
     if let Some(lab) = Lab::new("first", IMAGE) {
         local::first_day(&lab);
     }

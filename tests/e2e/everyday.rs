@@ -93,8 +93,8 @@ fn a_changed_compose_file_touches_only_its_stack(lab: &Lab) {
 fn an_unhealthy_release_is_rolled_back(lab: &Lab) {
     edit_compose(
         lab,
-        "http://127.0.0.1:8000/healthz",
-        "http://127.0.0.1:8000/no-such-page",
+        "GET /healthz",
+        "GET /no-such-page",
     );
     edit_compose(lab, "retries: 3", "retries: 1");
     edit_compose(lab, "start_period: 120s", "start_period: 10s");
@@ -106,8 +106,8 @@ fn an_unhealthy_release_is_rolled_back(lab: &Lab) {
     assert!(the_row_is_there(lab), "the release before serves again");
     edit_compose(
         lab,
-        "http://127.0.0.1:8000/no-such-page",
-        "http://127.0.0.1:8000/healthz",
+        "GET /no-such-page",
+        "GET /healthz",
     );
     edit_compose(lab, "retries: 1", "retries: 3");
     edit_compose(lab, "start_period: 10s", "start_period: 120s");

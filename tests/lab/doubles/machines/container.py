@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import stat
 import subprocess
 import threading
@@ -20,10 +19,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .process import LAUNCHER, PRIVATE_IP, Bus, Forwards, Hardware, Seed, run
+from .process import LAUNCHER, PATH, PRIVATE_IP, Bus, Forwards, Hardware, Seed, run
+from .slirp import INTERFACE, Slirp
 
 HERE = Path(__file__).resolve().parent
-PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 NAMESPACES = ["--mount", "--net", "--pid", "--uts", "--ipc", "--cgroup", "--fork", "--kill-child"]
 NEEDS = ("unshare", "setpriv", "slirp4netns", "losetup", "sfdisk", "blkid", "e2fsck", "resize2fs")
 SUFFIX = "raw"
@@ -44,14 +43,6 @@ def lacks() -> str | None:
         return "overlay in /proc/filesystems"
     tried = subprocess.run(["unshare", *NAMESPACES, "true"], capture_output=True, check=False)
     return None if tried.returncode == 0 else "namespaces of its own"
-
-
-def told(*words: object) -> str:
-    """What a command has to say; nothing when it fails."""
-    done = subprocess.run(
-        [str(word) for word in words], capture_output=True, text=True, check=False, env={"PATH": PATH}
-    )
-    return done.stdout.strip()
 
 
 def cgroups() -> Path | None:
@@ -77,16 +68,29 @@ def grow_disk(file: Path, size_gib: int) -> None:
 
 def root_partition(file: Path) -> int:
     """Where the last partition begins, in bytes: the root file system's."""
-    table = json.loads(told("sfdisk", "--json", file))["partitiontable"]
+    table = json.loads(run("sfdisk", "--json", file))["partitiontable"]
     return int(table["partitions"][-1]["start"]) * int(table["sectorsize"])
+
+
+def detach(loop: Path) -> None:
+    """It goes when the last file system on it is gone; who else had it may have let it go before."""
+    with contextlib.suppress(RuntimeError):
+        run("losetup", "--detach", loop)
+
+
+def label_on(device: Path) -> str:
+    """The label of its file system, if there is one."""
+    with contextlib.suppress(RuntimeError):
+        return run("blkid", "--probe", "--match-tag", "LABEL", "--output", "value", device)
+    return ""
 
 
 def release(folder: Path) -> None:
     """The devices of disks in this folder."""
-    for line in told("losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE").splitlines():
+    for line in run("losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE").splitlines():
         device, _, file = line.partition(" ")
         if file.strip().startswith(f"{folder}/"):
-            told("losetup", "--detach", device)
+            detach(Path(device))
 
 
 def sweep() -> None:
@@ -108,7 +112,7 @@ def write_seed(folder: Path, seed: Seed) -> None:
     """The documents as cloud-init looks for them in `/var/lib/cloud/seed/nocloud`."""
     place = folder / "seed"
     place.mkdir(exist_ok=True)
-    network = {"version": 2, "ethernets": {"eth0": {"addresses": [f"{PRIVATE_IP}/24"]}}}
+    network = {"version": 2, "ethernets": {INTERFACE: {"addresses": [f"{PRIVATE_IP}/24"]}}}
     documents = {
         "user-data": seed.user_data,
         "meta-data": json.dumps(seed.meta_data).encode(),
@@ -127,18 +131,15 @@ class Process:
         hierarchy = cgroups()
         assert hierarchy is not None
         self._cgroup = hierarchy / f"provision-lab-{os.getpid()}-{name}"
-        self._ids: dict[tuple[str, str, int], int] = {}
         # By node: the name in /dev/disk/by-id, and the device here.
         self._loops: dict[str, tuple[str, Path]] = {}
         self._lock = threading.RLock()
         self._killed = self._again = False
         self._ended = threading.Event()
-        self._start()
-        for forward in sorted(forwards):
-            self._open(forward)
+        self._start(forwards)
         threading.Thread(target=self._watch, name=f"container {name}", daemon=True).start()
 
-    def _start(self) -> None:
+    def _start(self, forwards: Forwards) -> None:
         self._cgroup.mkdir(exist_ok=True)
         ready, tell_ready = os.pipe()
         go, tell_go = os.pipe()
@@ -162,33 +163,13 @@ class Process:
                 os.close(tell_go)
                 self._popen.wait()
                 raise RuntimeError(f"the container did not start: {(self._folder / 'serial.log').read_text()[-2000:]}")
-            self._network = self._connect()
+            self._network = Slirp(self._folder, Path(f"/proc/{self._popen.pid}/ns/net"))
             os.write(tell_go, b"go\n")
             os.close(tell_go)
             # The root is its own.
             waiting.readline()
-
-    def _connect(self) -> subprocess.Popen[bytes]:
-        """User-mode networking: 10.0.2.0/24 with the host at 10.0.2.2, and nothing beyond."""
-        self._api = self._folder / "network"
-        self._api.unlink(missing_ok=True)
-        up, tell_up = os.pipe()
-        command = [
-            "setpriv", "--pdeathsig", "KILL", "slirp4netns", "--mtu=1500", f"--ready-fd={tell_up}", f"--api-socket={self._api}",
-            "--netns-type=path", f"/proc/{self._popen.pid}/ns/net", "eth0",
-        ]  # fmt: skip
-        with open(self._folder / "network.log", "ab") as log:
-            network = LAUNCHER.submit(
-                lambda: subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, pass_fds=(tell_up,),
-                    env={"PATH": PATH},
-                )
-            ).result()  # fmt: skip
-        os.close(tell_up)
-        with open(up, "rb") as waiting:
-            if not waiting.read(1):
-                raise RuntimeError(f"no network: {(self._folder / 'network.log').read_text()}")
-        return network
+        for forward in sorted(forwards):
+            self._network.open(forward)
 
     def _watch(self) -> None:
         """A guest that restarts itself comes back; one that turns itself off has ended."""
@@ -199,19 +180,14 @@ class Process:
                     self._restart()
         finally:
             self._network.kill()
-            self._network.wait()
             self._ended.set()
 
     def _restart(self) -> None:
-        forwards = list(self._ids)
+        forwards = self._network.forwards
         self._network.kill()
-        self._network.wait()
-        self._ids = {}
-        self._start()
+        self._start(forwards)
         for link, loop in self._loops.values():
             self._show(link, loop)
-        for forward in forwards:
-            self._open(forward)
 
     @property
     def alive(self) -> bool:
@@ -235,8 +211,8 @@ class Process:
             self._killed = True
             self._popen.kill()
         self._ended.wait()
-        for _, loop in list(self._loops.values()):
-            self._release(loop)
+        for _, loop in self._loops.values():
+            detach(loop)
         self._loops.clear()
         self._remove_cgroups()
 
@@ -258,37 +234,16 @@ class Process:
             # It is just ending.
             return
 
-    # Its network
-
-    def _ask(self, command: str, **arguments: Any) -> dict[str, Any]:
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.connect(str(self._api))
-            connection.sendall(json.dumps({"execute": command, "arguments": arguments}).encode())
-            connection.shutdown(socket.SHUT_WR)
-            answer: dict[str, Any] = json.loads(connection.makefile("rb").read())
-        if "error" in answer:
-            raise RuntimeError(f"{command} {arguments}: {answer['error']['desc']}")
-        return answer.get("return", {})
-
-    def _open(self, forward: tuple[str, str, int]) -> None:
-        protocol, address, port = forward
-        answer = self._ask(
-            "add_hostfwd", proto=protocol, host_addr=address, host_port=port, guest_addr=PRIVATE_IP, guest_port=port
-        )
-        self._ids[forward] = answer["id"]
-
     def forward(self, gone: Forwards, new: Forwards) -> None:
         with self._lock:
             for one in sorted(gone):
-                self._ask("remove_hostfwd", id=self._ids.pop(one))
+                self._network.close(one)
             for one in sorted(new):
-                self._open(one)
-
-    # Its disks
+                self._network.open(one)
 
     def plug(self, node: str, name: str, file: Path) -> None:
         with self._lock:
-            self._loops[node] = (self._bus.link(name), Path(told("losetup", "--find", "--show", file)))
+            self._loops[node] = (self._bus.link(name), Path(run("losetup", "--find", "--show", file)))
             self._show(*self._loops[node])
 
     def _show(self, link: str, loop: Path) -> None:
@@ -296,8 +251,7 @@ class Process:
         devices = self._devices()
         os.mknod(devices / loop.name, stat.S_IFBLK | 0o660, loop.stat().st_rdev)
         names = [f"by-id/{link}"]
-        label = told("blkid", "--probe", "--match-tag", "LABEL", "--output", "value", loop)
-        if label:
+        if label := label_on(loop):
             names.append(f"by-label/{label}")
         for name in names:
             place = devices / "disk" / name
@@ -315,12 +269,7 @@ class Process:
                 if os.readlink(name) == f"../../{loop.name}":
                     name.unlink()
             (devices / loop.name).unlink(missing_ok=True)
-            self._release(loop)
-
-    @staticmethod
-    def _release(loop: Path) -> None:
-        # It goes when the last file system on it is gone.
-        told("losetup", "--detach", loop)
+            detach(loop)
 
     def grow(self, node: str, file: Path, size_gib: int) -> None:
         grow_disk(file, size_gib)

@@ -18,6 +18,9 @@ Forwards = set[tuple[str, str, int]]
 # The kernel kills a process with its "parent death signal" when the *thread* that started it ends; this one never does.
 LAUNCHER = concurrent.futures.ThreadPoolExecutor(1, "launcher")
 
+# Programs of an administrator are wanted, too.
+PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+
 # Which kind: `qemu` or `container`; containers where they run, unless it says otherwise.
 CHOICE = "PROVISION_LAB_MACHINES"
 
@@ -26,10 +29,14 @@ class Refused(Exception):
     """What was asked for cannot be."""
 
 
-def run(*words: object) -> None:
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False)
+def run(*words: object) -> str:
+    """What a command has to say; raises RuntimeError with its complaint."""
+    done = subprocess.run(
+        [str(word) for word in words], capture_output=True, text=True, check=False, env={**os.environ, "PATH": PATH}
+    )
     if done.returncode:
         raise RuntimeError(f"failed to run {words[0]} {words[1]}: {done.stderr.strip()}")
+    return done.stdout.strip()
 
 
 @dataclass

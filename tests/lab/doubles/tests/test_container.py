@@ -116,12 +116,13 @@ class Container(unittest.TestCase):
 
     def remains(self, folder: pathlib.Path) -> str:
         """Devices, control groups and processes of the machines of this folder."""
-        loops = container.told("losetup", "--list", "--noheadings", "--output", "BACK-FILE")
+        loops = container.run("losetup", "--list", "--noheadings", "--output", "BACK-FILE")
         left = [line for line in loops.splitlines() if str(folder) in line]
         hierarchy = container.cgroups()
         assert hierarchy
         left += [str(group) for group in hierarchy.glob("provision-lab-*-host")]
-        return " ".join([*left, container.told("pgrep", "--full", f"(boot|slirp4netns).*{folder}")]).strip()
+        running = subprocess.run(["pgrep", "--full", f"(boot|slirp4netns).*{folder}"], capture_output=True, text=True, check=False)
+        return " ".join([*left, running.stdout]).strip()
 
     def test_one_that_is_killed_leaves_nothing(self) -> None:
         user_data = self.folder / "user-data"
