@@ -392,7 +392,12 @@ fn on_this_computer(lab: &Lab, markers: &Markers) {
         for entry in std::fs::read_dir(folder).unwrap().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             // Other stories and the lab's machines have folders of their own.
-            let of_the_lab = ["provision-e2e-", "provision-aws-", "provision-digitalocean-", "provision-host-"];
+            let of_the_lab = [
+                "provision-e2e-",
+                "provision-aws-",
+                "provision-digitalocean-",
+                "provision-host-",
+            ];
             if !name.starts_with("provision-") || of_the_lab.iter().any(|lab| name.starts_with(lab)) {
                 continue;
             }

@@ -91,11 +91,7 @@ fn a_changed_compose_file_touches_only_its_stack(lab: &Lab) {
 }
 
 fn an_unhealthy_release_is_rolled_back(lab: &Lab) {
-    edit_compose(
-        lab,
-        "GET /healthz",
-        "GET /no-such-page",
-    );
+    edit_compose(lab, "GET /healthz", "GET /no-such-page");
     edit_compose(lab, "retries: 3", "retries: 1");
     edit_compose(lab, "start_period: 120s", "start_period: 10s");
     let failure = lab.fails(1, &["apply", lab.name, "--yes"]);
@@ -104,11 +100,7 @@ fn an_unhealthy_release_is_rolled_back(lab: &Lab) {
         "{failure}"
     );
     assert!(the_row_is_there(lab), "the release before serves again");
-    edit_compose(
-        lab,
-        "GET /no-such-page",
-        "GET /healthz",
-    );
+    edit_compose(lab, "GET /no-such-page", "GET /healthz");
     edit_compose(lab, "retries: 1", "retries: 3");
     edit_compose(lab, "start_period: 10s", "start_period: 120s");
     lab.ok(&["apply", lab.name, "--yes"]);

@@ -54,14 +54,12 @@ impl Lab {
         Some((lab, cloud))
     }
 
-    /// An environment file of a machine of this computer with a data volume, and these stacks on it, with what images they need beside the
-    /// demo's.
-    pub fn write_local(&self, stacks: &str, images: &[(&str, &str)]) {
+    /// An environment file of a machine of this computer with a data volume, these stacks on it, and archives.
+    pub fn write_local(&self, stacks: &str, archives: &str) {
         let text = format!(
             "[machine.local]\nimage = {:?}\ndisk_gib = 12\nmemory_gib = 2\nacceleration = \"auto\"\n\n[data]\nvolume_gib = 4\n\n\
-             {stacks}\n[routes]\n\"/\" = \"web:8000\"\n\n{}",
-            self.image,
-            self.archives(images)
+             {stacks}\n[routes]\n\"/\" = \"web:8000\"\n\n{archives}",
+            self.image
         );
         std::fs::create_dir(self.path("environments")).unwrap();
         std::fs::write(self.environment(), text).unwrap();

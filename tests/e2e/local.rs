@@ -24,7 +24,8 @@ volumes:
 
 /// What only a virtual machine can tell, with as little on it as that takes.
 pub fn first_day(lab: &Lab) {
-    lab.write_local("[stacks.demo]\npath = \"../page\"\n", &[("busybox:1", "busybox_1.tar")]);
+    let archives = lab.archives_of(&[("caddy:2", "caddy_2.tar"), ("busybox:1", "busybox_1.tar")]);
+    lab.write_local("[stacks.demo]\npath = \"../page\"\n", &archives);
     std::fs::create_dir(lab.path("page")).unwrap();
     std::fs::write(lab.path("page/compose.yaml"), PAGE).unwrap();
     lab.ok(&["apply", lab.name, "--yes"]);
@@ -42,7 +43,8 @@ pub struct Local;
 
 impl Place for Local {
     fn write(&self, lab: &Lab) {
-        lab.write_local("[stacks.postgres]\ndatabases = [\"app\"]\n\n[stacks.demo]\n", &[]);
+        let stacks = "[stacks.postgres]\ndatabases = [\"app\"]\n\n[stacks.demo]\n";
+        lab.write_local(stacks, &lab.archives(&[]));
     }
 
     fn is_as_asked_for(&self, lab: &Lab) {
