@@ -174,8 +174,12 @@ class Process:
     def _watch(self) -> None:
         """A guest that restarts itself comes back; one that turns itself off has ended."""
         try:
-            while (self._popen.wait() == -signal.SIGHUP or self._again) and not self._killed:
+            while True:
+                status = self._popen.wait()
                 with self._lock:
+                    # Asked under the lock: whoever kills it meanwhile waits for its end.
+                    if self._killed or not (self._again or status == -signal.SIGHUP):
+                        break
                     self._again = False
                     self._restart()
         finally:
