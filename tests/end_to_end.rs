@@ -51,8 +51,8 @@ const IMAGE: &str = "debian-13-docker.qcow2";
 /// A virtual machine: firmware, boot loader, a kernel of its own, disks that outlive a power failure.
 #[test]
 fn a_virtual_machine_outlives_a_power_failure() {
-    if let Some(lab) = Lab::new("first", IMAGE) {
-        local::first_day(&lab);
+    if let Some(mut lab) = Lab::new("first", IMAGE) {
+        local::first_day(&mut lab);
     }
 }
 
@@ -90,7 +90,8 @@ fn a_host_of_somebody_else_is_left_as_it_was_found() {
     }
 }
 
-/// What `provision init` writes applies; an image without Docker comes up by the tool's user-data alone. And marker secrets are found in the encrypted bundle and in their service's own files, and nowhere else.
+/// What `provision init` writes applies; an image without Docker comes up by the tool's user-data alone. And marker secrets are found
+/// in the encrypted bundle and in their service's own files, and nowhere else.
 #[test]
 fn a_plain_cloud_image_comes_up_by_user_data_alone_and_secrets_stay_where_they_belong() {
     if let Some((mut lab, cloud)) = Lab::in_cloud::<digitalocean::DigitalOcean>("canary", "debian-13.qcow2") {

@@ -6,11 +6,12 @@ use super::everyday::everyday;
 use super::lab::{Lab, alive, kill, until};
 use super::life::{Place, only_the_edge_is_public, the_page_is_served, the_row_comes_back};
 
-/// A page that is written once.
+/// A page that is written once, and a secret that its service knows.
 const PAGE: &str = "\
 services:
   web:
     image: busybox:1
+    env_file: web.env
     volumes: [data:/data]
     command:
       - sh
@@ -22,12 +23,19 @@ volumes:
   data:
 ";
 
+/// It comes from a variable of whoever applies.
+const MARKER: &str = "marker-of-a-variable-3f60c9";
+
 /// What only a virtual machine can tell, with as little on it as that takes.
-pub fn first_day(lab: &Lab) {
+pub fn first_day(lab: &mut Lab) {
+    lab.set("MARKER", MARKER);
+    let lab = &*lab;
     let archives = lab.archives_of(&[("caddy:2", "caddy_2.tar"), ("busybox:1", "busybox_1.tar")]);
-    lab.write_local("[stacks.demo]\npath = \"../page\"\n", &archives);
+    let stacks = "[secrets]\nMARKER = { env = \"MARKER\" }\n\n[stacks.demo]\npath = \"../page\"\n";
+    lab.write_local(stacks, &archives);
     std::fs::create_dir(lab.path("page")).unwrap();
     std::fs::write(lab.path("page/compose.yaml"), PAGE).unwrap();
+    std::fs::write(lab.path("page/web.env.hbs"), "MARKER={{secrets.MARKER}}\n").unwrap();
     lab.ok(&["apply", lab.name, "--yes"]);
     only_the_edge_is_public(lab);
     lab.is_settled();
@@ -35,6 +43,10 @@ pub fn first_day(lab: &Lab) {
     let written = page();
     its_power_fails(lab);
     assert_eq!(page(), written, "the data volume outlives it");
+    lab.on_host(&format!(
+        "sudo docker exec demo-web-1 sh -c 'test \"$MARKER\" = {MARKER}'"
+    ));
+    nobody_else_knows(lab, MARKER);
     nothing_is_left(lab);
 }
 
@@ -78,20 +90,31 @@ fn its_power_fails(lab: &Lab) {
 fn no_secret_is_where_it_must_not_be(lab: &Lab) {
     let secret = lab.on_host("sudo cat /opt/provision/stacks/postgres/secrets/password");
     assert_eq!(secret.len(), 32, "a generated secret");
-    let (machine, _) = lab.qemu();
-    for file in [
-        lab.path(&format!(".provision/{}/state.json", lab.name)),
-        lab.path(&format!(".provision/{}/secrets.age", lab.name)),
-        machine.join("seed.img"),
-        machine.join("serial.log"),
-        machine.join("machine.json"),
-    ] {
-        let bytes = std::fs::read(&file).unwrap();
+    nobody_else_knows(lab, &secret);
+    let inspected = lab.on_host("sudo docker ps -aq | xargs sudo docker inspect");
+    assert!(!inspected.contains(&secret), "the secret is in docker inspect");
+}
+
+/// Not the state, not the machine's files, and not its process, which stays.
+fn nobody_else_knows(lab: &Lab, secret: &str) {
+    let own = lab.path(&format!(".provision/{}", lab.name));
+    let (machine, pid) = lab.qemu();
+    let process = std::path::PathBuf::from(format!("/proc/{pid}"));
+    let files = [
+        (&own, "state.json"),
+        (&own, "secrets.age"),
+        (&machine, "seed.img"),
+        (&machine, "serial.log"),
+        (&machine, "machine.json"),
+        (&machine, "qemu.log"),
+        (&process, "environ"),
+        (&process, "cmdline"),
+    ];
+    for file in files.map(|(folder, name)| folder.join(name)) {
+        let bytes = std::fs::read(&file).unwrap_or_else(|why| panic!("{}: {why}", file.display()));
         let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
         assert!(!found, "the secret is in {}", file.display());
     }
-    let inspected = lab.on_host("sudo docker ps -aq | xargs sudo docker inspect");
-    assert!(!inspected.contains(&secret), "the secret is in docker inspect");
 }
 
 fn nothing_is_left(lab: &Lab) {
